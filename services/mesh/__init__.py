@@ -1,0 +1,1 @@
+"""What every service of the mesh shares: errors, ports, channels, servers and telemetry."""

@@ -1,0 +1,187 @@
+"""What happens around every handler of ours, for all four kinds of RPC: tracing, one log line, errors to statuses.
+
+Each is an async context manager around one call; health and reflection pass through untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from grpc.aio import AbortError, ServicerContext
+from grpc_status import rpc_status
+from opentelemetry import metrics, propagate, trace
+from opentelemetry.trace import SpanKind, StatusCode
+
+from services.mesh import errors
+from services.mesh.status import to_status
+
+log = structlog.get_logger()
+
+Context = ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as the interceptors see it. method: "package.Service/Method"."""
+
+    method: str
+    context: Context
+
+
+Around = Callable[[Call], AbstractAsyncContextManager[None]]
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Puts a context manager around each handler of the mesh's own services."""
+
+    def __init__(self, around: Around) -> None:
+        """around: entered before the handler and left with its exception, if any."""
+        self._around = around
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wrap the handler, whatever its kind."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method.lstrip("/")
+        if handler is None or not method.startswith("maas."):
+            return handler
+        return _wrap(handler, method, self._around)
+
+
+def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[Any, Any]:
+    inner = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
+
+    async def unary(request: object, context: Context) -> object:
+        async with around(Call(method, context)):
+            return await inner(request, context)
+
+    async def stream(request: object, context: Context) -> AsyncIterator[object]:
+        async with around(Call(method, context)):
+            async for response in inner(request, context):
+                yield response
+
+    kinds = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    wrapper = stream if handler.response_streaming else unary
+    return kinds[handler.request_streaming, handler.response_streaming](
+        wrapper, handler.request_deserializer, handler.response_serializer
+    )
+
+
+@asynccontextmanager
+async def tracing(call: Call) -> AsyncIterator[None]:
+    """A server span that continues the caller's trace."""
+    parent = propagate.extract({str(key): value for key, value in call.context.invocation_metadata() or ()})
+    with trace.get_tracer("maas.server").start_as_current_span(
+        call.method,
+        context=parent,
+        kind=SpanKind.SERVER,
+        attributes={"rpc.system.name": "grpc", "rpc.method": call.method},
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        failure: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if span.is_recording():
+                code = outcome(call.context, failure)
+                span.set_attribute("rpc.response.status_code", code.name)
+                if code is not grpc.StatusCode.OK:
+                    span.set_attribute("error.type", code.name)
+                # A caller's mistake is not the server's error (semantic conventions for gRPC servers).
+                if code in _SERVER_FAULTS:
+                    span.set_status(StatusCode.ERROR, code.name)
+
+
+_SERVER_FAULTS = {
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS,
+}
+
+
+def access_log() -> Around:
+    """One canonical line a call, and its duration as a metric (rpc.server.call.duration)."""
+    meter = metrics.get_meter("maas.server")
+    duration = meter.create_histogram("rpc.server.call.duration", unit="s", description="Time to answer a call.")
+    active = meter.create_up_down_counter("maas.server.active_calls", description="Calls being answered.")
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        began = time.perf_counter()
+        method = {"rpc.method": call.method}
+        active.add(1, method)
+        failure: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            code = outcome(call.context, failure)
+            seconds = time.perf_counter() - began
+            active.add(-1, method)
+            duration.record(seconds, {**method, "rpc.response.status_code": code.name})
+            log.info("call", method=call.method, code=code.name, milliseconds=round(seconds * 1000, 1))
+
+    return around
+
+
+def errors_to_status(default_deadline_seconds: float) -> Around:
+    """Domain errors become statuses with details; anything else INTERNAL, logged here and not shown to the caller.
+
+    A call whose client set no deadline gets the default one.
+    """
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        limit = default_deadline_seconds if call.context.time_remaining() is None else None
+        try:
+            async with asyncio.timeout(limit):
+                yield
+        except errors.MeshError as error:
+            await call.context.abort_with_status(rpc_status.to_status(to_status(error)))
+        except TimeoutError:
+            late = errors.DeadlineExceeded(f"not answered within {default_deadline_seconds:g} seconds")
+            await call.context.abort_with_status(rpc_status.to_status(to_status(late)))
+        except (AbortError, asyncio.CancelledError, GeneratorExit):
+            raise
+        except Exception:
+            log.exception("a handler failed", method=call.method)
+            bug = errors.Internal("an internal error; the server's log has it under this call's trace id")
+            await call.context.abort_with_status(rpc_status.to_status(to_status(bug)))
+
+    return around
+
+
+def outcome(context: Context, failure: BaseException | None) -> grpc.StatusCode:
+    """The status that a call ends with, seen from around its handler."""
+    if isinstance(failure, AbortError):
+        code = context.code()
+        return next(each for each in grpc.StatusCode if code in (each, each.value[0]))
+    if isinstance(failure, asyncio.CancelledError | GeneratorExit):
+        remaining = context.time_remaining()
+        late = remaining is not None and remaining <= 0
+        return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+    return grpc.StatusCode.OK if failure is None else grpc.StatusCode.UNKNOWN

@@ -1,0 +1,152 @@
+"""Which models there are. Triton knows: each model's configuration carries its catalog entry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+from maas.type.v1 import model_pb2
+from services.mesh import errors
+
+log = structlog.get_logger()
+
+
+class ModelCard(BaseModel):
+    """What a service knows of a model: its catalog entry."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    name: str
+    version: str = "1"
+    task: str
+    summary: str
+    default: bool = False
+    languages: tuple[str, ...] = ()
+    licence: str = ""
+    labels: tuple[str, ...] = ()
+    preprocess: Mapping[str, Any] = {}
+    metrics: Mapping[str, float] = {}
+
+    def require_language(self, language_code: str, *, field: str = "language_code") -> str:
+        """The model's own code for a BCP-47 tag, its first language for "".
+
+        Raises InvalidArgument, listing those it knows.
+        """
+        if not language_code:
+            return self.languages[0]
+        primary = language_code.lower().partition("-")[0]
+        if primary not in self.languages:
+            raise errors.InvalidArgument.field(
+                field, f"model {self.name!r} was not made for {language_code!r}; it knows: {', '.join(self.languages)}"
+            )
+        return primary
+
+    def to_proto(self) -> model_pb2.ModelInfo:
+        """As Get...Config and ListCapabilities show it."""
+        return model_pb2.ModelInfo(
+            name=self.name,
+            version=self.version,
+            task=self.task,
+            summary=self.summary,
+            default=self.default,
+            language_codes=self.languages,
+            licence=self.licence,
+            metrics=self.metrics,
+            voices=self.preprocess.get("voices", ()),
+        )
+
+
+class ModelSource(Protocol):
+    """Where models are listed."""
+
+    async def list_models(self, known: Mapping[str, ModelCard]) -> tuple[dict[str, ModelCard], set[str]]:
+        """The cards of all models that have one, and the names of those that are ready.
+
+        known: cards from an earlier call; they are not fetched again.
+        Raises MeshError when the source is unreachable.
+        """
+        ...
+
+
+class Models:
+    """The models of one service, kept up to date from a source.
+
+    Bounded by what Triton holds. When the source is unreachable, the last known cards stay, and none counts as ready.
+    """
+
+    def __init__(self, source: ModelSource, tasks: Sequence[str], *, poll_seconds: float) -> None:
+        """tasks: those the service is for; it is ready when each has a model that is."""
+        self._source = source
+        self._tasks = tuple(tasks)
+        self._poll_seconds = poll_seconds
+        self._cards: dict[str, ModelCard] = {}
+        self._ready: set[str] = set()
+
+    async def watch(self) -> None:
+        """Refresh for ever; run it as a task."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self._poll_seconds)
+
+    async def refresh(self) -> None:
+        """Ask the source once. Never raises MeshError: an unreachable source means that nothing is ready."""
+        was_ready = self.ready()
+        try:
+            cards, ready = await self._source.list_models(self._cards)
+        except errors.MeshError as error:
+            self._ready = set()
+            if was_ready:
+                log.warning("models are not ready", reason=error.reason)
+            return
+        self._cards = {name: card for name, card in cards.items() if card.task in self._tasks}
+        self._ready = ready & self._cards.keys()
+        if self.ready() and not was_ready:
+            log.info("models are ready", models=sorted(self._ready))
+
+    def ready(self) -> bool:
+        """Whether each task has a model that is ready."""
+        return {self._cards[name].task for name in self._ready} == set(self._tasks)
+
+    def listing(self) -> list[ModelCard]:
+        """The models that are ready, by task and name."""
+        return sorted((self._cards[name] for name in self._ready), key=lambda card: (card.task, card.name))
+
+    def pick(self, task: str, name: str, *, field: str = "model") -> ModelCard:
+        """The model of that name, or the task's default for "".
+
+        Raises NotFound, listing those that exist, and Unavailable while nothing is known yet or the model is not ready.
+        """
+        cards = {card.name: card for card in self._cards.values() if card.task == task}
+        if name and cards and name not in cards:
+            raise errors.NotFound.named(field, name, list(cards))
+        card = cards.get(name) or _default(cards.values())
+        if card is None or card.name not in self._ready:
+            raise errors.Unavailable(
+                f"the model for {task} is loading" if card is None else f"model {card.name!r} is loading",
+                reason="MODEL_LOADING",
+                metadata={"task": task} if card is None else {"model": card.name},
+                retry_after_seconds=self._poll_seconds,
+            )
+        return card
+
+
+def _default(cards: Iterable[ModelCard]) -> ModelCard | None:
+    """The card marked as default, or the first by name."""
+    return min(cards, key=lambda card: (not card.default, card.name), default=None)
+
+
+@asynccontextmanager
+async def watching(models: Models) -> AsyncIterator[Models]:
+    """Keep the models up to date for as long as the block runs."""
+    task = asyncio.create_task(models.watch())
+    try:
+        yield models
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

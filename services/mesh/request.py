@@ -1,0 +1,53 @@
+"""Checks that requests of every service share."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Protocol
+
+from services.mesh import errors
+
+
+class HasRequestId(Protocol):
+    """A request with an optional id."""
+
+    request_id: str
+
+
+def request_id(request: HasRequestId) -> str:
+    """The request's id, to be echoed. Raises InvalidArgument when it is set and no UUID."""
+    if request.request_id:
+        try:
+            uuid.UUID(request.request_id)
+        except ValueError:
+            raise errors.InvalidArgument.field("request_id", "must be a UUID") from None
+    return request.request_id
+
+
+def limited(field: str, value: int, *, default: int, low: int, high: int) -> int:
+    """A whole number of a request, 0 meaning the default. Raises InvalidArgument outside low..high."""
+    if value == 0:
+        return default
+    if not low <= value <= high:
+        raise errors.InvalidArgument.field(field, f"takes {low} to {high}, got {value}")
+    return value
+
+
+def fraction(field: str, value: float, *, default: float) -> float:
+    """A number of 0..1 of a request, 0 meaning the default. Raises InvalidArgument outside, NaN included."""
+    if not 0 <= value <= 1:
+        raise errors.InvalidArgument.field(field, f"takes 0 to 1, got {value:g}")
+    return value or default
+
+
+class HasContent(Protocol):
+    """A picture or a recording."""
+
+    content: bytes
+
+
+def media(field: str, source: HasContent) -> bytes:
+    """The bytes of a picture or recording. Raises InvalidArgument when there are none."""
+    if not source.content:
+        raise errors.InvalidArgument.field(f"{field}.content", "is required")
+    return source.content

@@ -1,0 +1,135 @@
+"""Runs a service: telemetry, server, health, reflection, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import structlog
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.mesh import interceptors, telemetry
+from services.mesh.deadline import Deadline
+from services.mesh.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+# How often a service asks itself whether it is ready.
+_READY_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Servicer:
+    """One gRPC service of a process.
+
+    name: its full name, "maas.nlp.v1.NlpService".
+    add: the generated add_...Servicer_to_server.
+    ready: whether it can answer now; its health status follows.
+    """
+
+    name: str
+    add: Callable[[Any, grpc.aio.Server], None]
+    implementation: object
+    ready: Callable[[], bool] = lambda: True
+
+
+App = Callable[[Any], AbstractAsyncContextManager[Sequence[Servicer]]]
+
+
+def budget(context: interceptors.Context, default_seconds: float = 60.0) -> Deadline:
+    """The deadline of a call. The gateway sets one for every call; a direct caller may have set none."""
+    remaining = context.time_remaining()
+    return Deadline.after(default_seconds if remaining is None else remaining)
+
+
+@asynccontextmanager
+async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> AsyncIterator[int]:
+    """A server that answers inside the block and drains at its end: unready first, then finish, then stop.
+
+    Gives the port it listens on. Raises RuntimeError when the address is taken.
+    """
+    server = grpc.aio.server(
+        interceptors=[
+            interceptors.Interceptor(around)
+            for around in (
+                interceptors.tracing,
+                interceptors.access_log(),
+                interceptors.errors_to_status(settings.default_deadline_seconds),
+            )
+        ],
+        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(settings.drain_seconds * 1000)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            # Two processes on one port must be a mistake that is seen at start.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    health_servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    for servicer in servicers:
+        servicer.add(servicer.implementation, server)
+    reflection.enable_server_reflection(
+        [servicer.name for servicer in servicers] + ["grpc.health.v1.Health", reflection.SERVICE_NAME], server
+    )
+    port = server.add_insecure_port(settings.listen_address)
+    await server.start()
+    watcher = asyncio.create_task(_follow_readiness(servicers, health_servicer))
+    try:
+        yield port
+    finally:
+        watcher.cancel()
+        await health_servicer.enter_graceful_shutdown()
+        await server.stop(settings.drain_seconds)
+
+
+async def _follow_readiness(servicers: Sequence[Servicer], health_servicer: health.aio.HealthServicer) -> None:
+    """Keep grpc.health.v1 in step: each service by its own readiness, "" when all are ready."""
+    told: dict[str, bool] = {}
+    while True:
+        ready = {servicer.name: servicer.ready() for servicer in servicers}
+        ready[""] = all(ready.values())
+        for name, is_ready in ready.items():
+            if told.get(name) != is_ready:
+                serving_status = health_pb2.HealthCheckResponse.SERVING
+                status = serving_status if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING
+                await health_servicer.set(name, status)
+        told = ready
+        await asyncio.sleep(_READY_SECONDS)
+
+
+def run(service: str, app: App, settings: ServiceSettings) -> None:
+    """Run a service until SIGTERM or SIGINT; a second signal ends it at once."""
+    started = telemetry.start(service, settings)
+    try:
+        uvloop.run(_run(service, app, settings))
+    finally:
+        started.shutdown()
+
+
+async def _run(service: str, app: App, settings: ServiceSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    async with app(settings) as servicers, serving(servicers, settings):
+        log.info("serving", address=settings.listen_address, services=[servicer.name for servicer in servicers])
+        await stop.wait()
+        log.info("draining", seconds=settings.drain_seconds)
+    log.info("stopped", name=service)

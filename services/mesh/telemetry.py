@@ -1,0 +1,111 @@
+"""Traces, metrics and logs, set up once per process. What they carry is never a payload.
+
+OpenTelemetry's own variables decide: without OTEL_EXPORTER_OTLP_ENDPOINT nothing is recorded, but the caller's trace
+context still passes through; OTEL_TRACES_SAMPLER and its ARG choose what is sampled (parentbased_always_on by default).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from opentelemetry import metrics, trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import start_http_server
+
+if TYPE_CHECKING:
+    from services.mesh.settings import ServiceSettings
+
+# Seconds; from a fast answer of a small model to a long recording.
+_DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+_triton_provider: trace.TracerProvider = trace.NoOpTracerProvider()
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What must be flushed when the process ends."""
+
+    tracers: tuple[TracerProvider, ...]
+    meters: MeterProvider
+
+    def shutdown(self) -> None:
+        """Send what is left; takes a few seconds at most."""
+        for provider in self.tracers:
+            provider.shutdown()
+        self.meters.shutdown()
+
+
+def start(service: str, settings: ServiceSettings) -> Telemetry:
+    """Set up logs, traces and metrics for this process, and serve the metrics.
+
+    service: one word, the trace's `service.name`. Raises OSError when the metrics address is taken.
+    """
+    start_logs(service, settings.log_format, settings.log_level)
+    meters = MeterProvider(
+        resource=Resource.create({"service.name": service}),
+        metric_readers=[PrometheusMetricReader()],
+        views=[View(instrument_unit="s", aggregation=ExplicitBucketHistogramAggregation(_DURATION_BUCKETS))],
+    )
+    metrics.set_meter_provider(meters)
+    host, _, port = settings.metrics_address.rpartition(":")
+    start_http_server(int(port), host)
+    tracers: tuple[TracerProvider, ...] = ()
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        tracers = start_traces(service, BatchSpanProcessor(OTLPSpanExporter()))
+    return Telemetry(tracers, meters)
+
+
+def start_traces(service: str, processor: SpanProcessor) -> tuple[TracerProvider, ...]:
+    """Record spans of this process, and those it reports on behalf of Triton, through a processor."""
+    global _triton_provider  # noqa: PLW0603 - the second provider of the process, beside OpenTelemetry's own global one
+    providers = []
+    for name in (service, "triton"):
+        provider = TracerProvider(resource=Resource.create({"service.name": name}))
+        provider.add_span_processor(processor)
+        providers.append(provider)
+    trace.set_tracer_provider(providers[0])
+    _triton_provider = providers[1]
+    return tuple(providers)
+
+
+def triton_tracer() -> trace.Tracer:
+    """The tracer for spans that happened inside Triton, which must not trace by itself in version 24.10."""
+    return _triton_provider.get_tracer("maas.triton")
+
+
+def start_logs(service: str, log_format: str, level: str) -> None:
+    """One line an event to standard error, with the trace id when there is one."""
+    renderer: Any = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_trace,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+
+def _add_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = format(context.trace_id, "032x")
+    return event

@@ -1,0 +1,103 @@
+"""For tests: fakes of the ports, and a real server on a free port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc.aio
+import numpy as np
+
+from services.mesh import errors
+from services.mesh.deadline import Deadline
+from services.mesh.models import ModelCard, Models
+from services.mesh.ports import Array, Fit, Pixels, Region, Sound, Tokens
+from services.mesh.server import Servicer, serving
+from services.mesh.settings import ServiceSettings
+
+
+@dataclass
+class FakeInference:
+    """Answers from a function; keeps what it was asked and the time each call was given, in seconds."""
+
+    answer: Callable[[str, Mapping[str, Array]], Mapping[str, Array] | errors.MeshError]
+    calls: list[tuple[str, dict[str, Array], float]] = field(default_factory=list)
+
+    async def infer(
+        self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
+    ) -> dict[str, Array]:
+        """The wanted ones of what the function answers."""
+        self.calls.append((model, dict(inputs), deadline.remaining_seconds()))
+        answer = self.answer(model, inputs)
+        if isinstance(answer, errors.MeshError):
+            raise answer
+        return {name: answer[name] for name in outputs}
+
+
+@dataclass
+class FakePreprocessor:
+    """One token a word, pictures of the size asked for, and a second of silence; or an error."""
+
+    error: errors.MeshError | None = None
+    source: tuple[int, int] = (640, 480)
+    region: Region = field(default_factory=lambda: Region(0, 0, 1, 1))
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def tokenize(self, texts: Sequence[str], *, tokenizer: str, max_tokens: int, deadline: Deadline) -> Tokens:
+        """Each word's length as its token."""
+        self._raise()
+        words = [[len(word) for word in text.split()] for text in texts]
+        rows = [row[:max_tokens] for row in words]
+        ids = np.zeros((len(rows), max(map(len, rows), default=0)), np.int64)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = row
+        return Tokens(ids, (ids > 0).astype(np.int64), tuple(len(row) > max_tokens for row in words))
+
+    async def transform_image(
+        self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
+    ) -> Pixels:
+        """A black picture."""
+        self._raise()
+        return Pixels(np.zeros((height, width, 3), np.uint8), *self.source, self.region)
+
+    async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
+        """A second of silence."""
+        self._raise()
+        return Sound(np.zeros(sample_rate_hertz, np.float32), sample_rate_hertz, 1.0)
+
+
+class _Listed:
+    def __init__(self, cards: Sequence[ModelCard], loading: Sequence[str]) -> None:
+        self._cards = {card.name: card for card in cards}
+        self._loading = set(loading)
+
+    async def list_models(self, known: Mapping[str, ModelCard]) -> tuple[dict[str, ModelCard], set[str]]:
+        return self._cards, self._cards.keys() - self._loading
+
+
+async def known_models(*cards: ModelCard, loading: Sequence[str] = ()) -> Models:
+    """These models, all ready but those that are loading."""
+    models = Models(_Listed(cards, loading), sorted({card.task for card in cards}), poll_seconds=2)
+    await models.refresh()
+    return models
+
+
+@asynccontextmanager
+async def serve(*servicers: Servicer, default_deadline_seconds: float = 10) -> AsyncIterator[grpc.aio.Channel]:
+    """The services behind a real server on a free port of the loopback interface, and a channel to it."""
+    settings = ServiceSettings(
+        listen_address="127.0.0.1:0",
+        metrics_address="127.0.0.1:0",
+        default_deadline_seconds=default_deadline_seconds,
+        drain_seconds=1,
+    )
+    async with (
+        serving(servicers, settings) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield channel
+

@@ -1,0 +1,1 @@
+"""Language: what texts say and mean."""

@@ -1,0 +1,36 @@
+"""The composition root: which adapters the pipelines get."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from maas.nlp.v1 import nlp_pb2_grpc
+from services.mesh.models import Models, watching
+from services.mesh.ports import Inference, Preprocessor
+from services.mesh.preprocessing import open_preprocessing
+from services.mesh.server import Servicer
+from services.mesh.triton import open_triton
+from services.nlp.pipelines.encode import TextEncoder
+from services.nlp.servicer import NlpServicer
+from services.nlp.settings import Settings
+
+SERVICE = "maas.nlp.v1.NlpService"
+TASKS = ("sentiment-analysis", "text-embedding")
+
+
+@asynccontextmanager
+async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
+    """The service with its connections to Triton and preprocessing."""
+    async with (
+        open_triton(settings) as triton,
+        open_preprocessing(settings.preprocessing_address) as preprocessor,
+        watching(Models(triton, TASKS, poll_seconds=settings.triton_poll_seconds)) as models,
+    ):
+        yield [servicer(triton, preprocessor, models)]
+
+
+def servicer(inference: Inference, preprocessor: Preprocessor, models: Models) -> Servicer:
+    """The service on any adapters."""
+    implementation = NlpServicer(TextEncoder(inference, preprocessor), models)
+    return Servicer(SERVICE, nlp_pb2_grpc.add_NlpServiceServicer_to_server, implementation, models.ready)

@@ -1,0 +1,1 @@
+"""What the nlp service does, without gRPC: texts in, answers out."""

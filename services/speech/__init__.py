@@ -1,0 +1,1 @@
+"""Speech: from sound to words and from words to sound."""

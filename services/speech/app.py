@@ -1,0 +1,37 @@
+"""The composition root: which adapters the pipelines get."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from maas.speech.v1 import speech_pb2_grpc
+from services.mesh.models import Models, watching
+from services.mesh.ports import Inference, Preprocessor
+from services.mesh.preprocessing import open_preprocessing
+from services.mesh.server import Servicer
+from services.mesh.triton import open_triton
+from services.speech.pipelines.recognize import Recognizer
+from services.speech.pipelines.synthesize import Synthesizer
+from services.speech.servicer import SpeechServicer
+from services.speech.settings import Settings
+
+SERVICE = "maas.speech.v1.SpeechService"
+TASKS = ("speech-recognition", "speech-synthesis")
+
+
+@asynccontextmanager
+async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
+    """The service with its connections to Triton and preprocessing."""
+    async with (
+        open_triton(settings) as triton,
+        open_preprocessing(settings.preprocessing_address) as preprocessor,
+        watching(Models(triton, TASKS, poll_seconds=settings.triton_poll_seconds)) as models,
+    ):
+        yield [servicer(triton, preprocessor, models)]
+
+
+def servicer(inference: Inference, preprocessor: Preprocessor, models: Models) -> Servicer:
+    """The service on any adapters."""
+    implementation = SpeechServicer(Recognizer(inference, preprocessor), Synthesizer(inference), models)
+    return Servicer(SERVICE, speech_pb2_grpc.add_SpeechServiceServicer_to_server, implementation, models.ready)

@@ -1,0 +1,1 @@
+"""What the vision service does, without gRPC: pictures in, answers out."""
