@@ -1,0 +1,202 @@
+"""What happens around every handler, for all four kinds of RPC, over a real socket."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from opentelemetry.trace import SpanKind, StatusCode
+
+from services.mesh import errors
+from services.mesh.server import Servicer
+from services.mesh.testing import serve
+
+SERVICE = "maas.test.v1.Echo"
+KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
+
+
+class Echo:
+    """A method of each kind that answers b"ok", after running `act`."""
+
+    def __init__(self, act):
+        self.act = act
+        self.cancelled = asyncio.Event()
+
+    async def _act(self, context):
+        try:
+            await self.act(context)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    async def unary(self, request, context):
+        await self._act(context)
+        return b"ok"
+
+    async def stream(self, request, context):
+        yield b"first"
+        await self._act(context)
+        yield b"ok"
+
+    def add(self, implementation, server):
+        handlers = {
+            kind: getattr(grpc, f"{kind}_rpc_method_handler")(
+                self.stream if kind.endswith("stream") else self.unary
+            )
+            for kind in KINDS
+        }
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
+
+
+@asynccontextmanager
+async def echo(act, **options):
+    implementation = Echo(act)
+    async with serve(Servicer(SERVICE, implementation.add, implementation), **options) as channel:
+        yield channel, implementation
+
+
+async def call(channel, kind, timeout=5, metadata=None):  # noqa: ASYNC109 - gRPC's own name
+    """All that a method answers."""
+
+    async def requests():
+        yield b"request"
+
+    invoke = getattr(channel, kind)(f"/{SERVICE}/{kind}")
+    argument = requests() if kind.startswith("stream") else b"request"
+    running = invoke(argument, timeout=timeout, metadata=metadata)
+    try:
+        if kind.endswith("unary"):
+            return [await running]
+        return [response async for response in running]
+    finally:
+        # grpc.aio does not cancel a stream when the task that reads it is cancelled.
+        running.cancel()
+
+
+async def nothing(context):
+    pass
+
+
+async def fails(error):
+    raise error
+
+
+async def server_span(spans):
+    """The server's span, once it has ended: the client may have its answer a moment earlier."""
+    async with asyncio.timeout(5):
+        while not (found := [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]):
+            await asyncio.sleep(0.01)
+    return found[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_span_continues_the_caller_s_trace(kind, spans):
+    """The server's span has the caller's trace id and parent, the method and the status, for every kind of RPC."""
+    trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    async with echo(nothing) as (channel, _):
+        await call(channel, kind, metadata=[("traceparent", f"00-{trace_id}-{parent}-01")])
+        span = await server_span(spans)
+    assert format(span.context.trace_id, "032x") == trace_id
+    assert format(span.parent.span_id, "016x") == parent
+    assert span.attributes == {
+        "rpc.system.name": "grpc",
+        "rpc.method": f"{SERVICE}/{kind}",
+        "rpc.response.status_code": "OK",
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_error_becomes_its_status(kind, spans):
+    """A domain error ends any kind of RPC with its own code, and the span says so."""
+    async with echo(lambda context: fails(errors.Unavailable("busy"))) as (channel, _):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, kind)
+        span = await server_span(spans)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert span.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+    assert span.status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_bug_is_internal_and_its_text_stays_inside(kind, spans):
+    """An unexpected exception shows neither its text to the caller nor to the trace."""
+    async with echo(lambda context: fails(ValueError("a secret"))) as (channel, _):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, kind)
+        span = await server_span(spans)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(caught.value) + span.to_json()
+    assert span.status.status_code is StatusCode.ERROR
+
+
+async def test_a_caller_s_mistake_is_no_server_error(spans):
+    """INVALID_ARGUMENT is on the span, whose status stays unset, as the semantic conventions have it."""
+    async with echo(lambda context: fails(errors.InvalidArgument.field("x", "no"))) as (channel, _):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call(channel, "unary_unary")
+        span = await server_span(spans)
+    assert span.attributes["error.type"] == "INVALID_ARGUMENT"
+    assert span.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_cancelling_reaches_the_handler(kind, spans):
+    """A caller that gives up cancels the handler, and the span ends as CANCELLED."""
+
+    async def forever(context):
+        entered.set()
+        await asyncio.Event().wait()
+
+    entered = asyncio.Event()
+    async with echo(forever) as (channel, implementation):
+        task = asyncio.create_task(call(channel, kind))
+        await asyncio.wait_for(entered.wait(), 5)
+        task.cancel()
+        await asyncio.wait_for(implementation.cancelled.wait(), 5)
+        span = await server_span(spans)
+    assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_caller_s_deadline_stops_the_handler(kind, spans):
+    """When the caller's time is over the handler is cancelled, and the span says DEADLINE_EXCEEDED."""
+
+    async def forever(context):
+        await asyncio.Event().wait()
+
+    async with echo(forever) as (channel, implementation):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, kind, timeout=0.2)
+        await asyncio.wait_for(implementation.cancelled.wait(), 5)
+        span = await server_span(spans)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert span.attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_without_a_deadline_gets_one(kind):
+    """A caller that set no deadline is answered DEADLINE_EXCEEDED after the default one."""
+
+    async def forever(context):
+        await asyncio.Event().wait()
+
+    async with echo(forever, default_deadline_seconds=0.2) as (channel, implementation):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, kind, timeout=None)
+        assert implementation.cancelled.is_set()
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_leaving_a_stream_early_closes_its_span(spans):
+    """A caller that reads one answer of a stream and leaves ends the handler and its span."""
+
+    async def forever(context):
+        await asyncio.Event().wait()
+
+    async with echo(forever) as (channel, implementation):
+        running = channel.unary_stream(f"/{SERVICE}/unary_stream")(b"request")
+        assert await running.read() == b"first"
+        running.cancel()
+        await asyncio.wait_for(implementation.cancelled.wait(), 5)
+        span = await server_span(spans)
+    assert span.attributes["rpc.response.status_code"] == "CANCELLED"

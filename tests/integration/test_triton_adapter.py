@@ -1,0 +1,236 @@
+"""The adapter to Triton against a server that speaks Triton's protocol, over a real socket."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import grpc
+import numpy as np
+import pytest
+from opentelemetry import trace
+from tritonclient.grpc import model_config_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2 as pb
+
+from services.mesh import errors
+from services.mesh.deadline import Deadline
+from services.mesh.settings import TritonSettings
+from services.mesh.triton import EXECUTION_NS, open_triton
+
+
+class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Gives each wanted tensor back from the inputs; or fails, or waits."""
+
+    def __init__(self, failure=None, wait=False):
+        self.failure = failure
+        self.wait = wait
+        self.requests = []
+        self.entered = asyncio.Event()
+        self.leave = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.cancelled = False
+        self.models = {}
+
+    async def ModelInfer(self, request, context):
+        self.requests.append(request)
+        self.entered.set()
+        try:
+            if self.wait:
+                await self.leave.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            self.ended.set()
+        if self.failure:
+            await context.abort(*self.failure)
+        given = dict(zip((tensor.name for tensor in request.inputs), range(99), strict=False))
+        response = pb.ModelInferResponse(model_name=request.model_name)
+        for output in request.outputs:
+            if output.name == EXECUTION_NS:
+                response.outputs.add(name=EXECUTION_NS, datatype="INT64", shape=[1, 2])
+                response.raw_output_contents.append(np.int64([[2_000, 5_000]]).tobytes())
+                continue
+            tensor = request.inputs[given[output.name]]
+            response.outputs.add(name=output.name, datatype=tensor.datatype, shape=tensor.shape)
+            response.raw_output_contents.append(request.raw_input_contents[given[output.name]])
+        return response
+
+    async def RepositoryIndex(self, request, context):
+        return pb.RepositoryIndexResponse(
+            models=[
+                pb.RepositoryIndexResponse.ModelIndex(name=name, version=version, state=state)
+                for name, (version, state, _) in self.models.items()
+            ]
+        )
+
+    async def ModelConfig(self, request, context):
+        self.requests.append(request)
+        config = model_config_pb2.ModelConfig(name=request.name)
+        card = self.models[request.name][2]
+        if card is not None:
+            config.parameters["maas"].string_value = json.dumps(card)
+        return pb.ModelConfigResponse(config=config)
+
+
+@asynccontextmanager
+async def triton(implementation, **settings):
+    server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(implementation, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_triton(TritonSettings(triton_address=f"127.0.0.1:{port}", **settings)) as inference:
+            yield inference
+    finally:
+        await server.stop(0)
+
+
+def infer(inference, seconds=5.0, **inputs):
+    inputs = inputs or {"x": np.int32([1])}
+    return inference.infer("m", inputs, list(inputs), deadline=Deadline.after(seconds))
+
+
+async def test_tensors_survive_the_way_there_and_back():
+    """Each type, texts of any length included, comes back as it was sent."""
+    sent = {
+        "flag": np.array([True, False]),
+        "pixels": np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3),
+        "whole": np.int32([[1, -2]]),
+        "ids": np.int64([[1], [2]]),
+        "real": np.float32([0.5]),
+        "texts": np.array([["".encode(), "héllo".encode()]], dtype=object),
+    }
+    async with triton(Triton()) as inference:
+        got = await infer(inference, **sent)
+    assert got.keys() == sent.keys()
+    for name, array in sent.items():
+        assert got[name].dtype == array.dtype
+        np.testing.assert_array_equal(got[name], array)
+
+
+async def test_the_time_that_remains_bounds_triton_s_queue():
+    """The request carries what is left of the deadline, in microseconds, as Triton's queue time-out."""
+    implementation = Triton()
+    async with triton(implementation) as inference:
+        await infer(inference, seconds=2)
+    assert 0 < implementation.requests[0].parameters["timeout"].int64_param <= 2_000_000
+
+
+async def test_a_deadline_does_not_reach_a_server_that_cannot_bear_it():
+    """At the deadline the caller has its error, while Triton finishes undisturbed and its answer is dropped."""
+    implementation = Triton(wait=True)
+    async with triton(implementation) as inference:
+        with pytest.raises(errors.DeadlineExceeded):
+            await infer(inference, seconds=0.2)
+        assert not implementation.ended.is_set()
+        implementation.leave.set()
+        await asyncio.wait_for(implementation.ended.wait(), 5)
+    assert not implementation.cancelled
+
+
+async def test_a_cancellation_does_not_reach_it_either():
+    """A caller that gives up is free at once, while Triton finishes undisturbed."""
+    implementation = Triton(wait=True)
+    async with triton(implementation) as inference:
+        task = asyncio.create_task(infer(inference))
+        await asyncio.wait_for(implementation.entered.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not implementation.ended.is_set()
+        implementation.leave.set()
+        await asyncio.wait_for(implementation.ended.wait(), 5)
+    assert not implementation.cancelled
+
+
+async def test_a_newer_server_gets_the_cancellation():
+    """With triton_cancellation the call is cancelled in Triton too."""
+    implementation = Triton(wait=True)
+    async with triton(implementation, triton_cancellation=True) as inference:
+        task = asyncio.create_task(infer(inference))
+        await asyncio.wait_for(implementation.entered.wait(), 5)
+        task.cancel()
+        await asyncio.wait_for(implementation.ended.wait(), 5)
+    assert implementation.cancelled
+
+
+async def test_abandoned_calls_are_bounded():
+    """Calls that nobody waits for count until they end; beyond the limit new ones are refused at once."""
+    implementation = Triton(wait=True)
+    async with triton(implementation, triton_max_inflight=2) as inference:
+        for _ in range(2):
+            with pytest.raises(errors.DeadlineExceeded):
+                await infer(inference, seconds=0.05)
+        with pytest.raises(errors.Exhausted):
+            await infer(inference)
+        implementation.wait = False
+        implementation.leave.set()
+        await inference.drain()
+        await infer(inference)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "error"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", errors.Exhausted),
+        (grpc.StatusCode.UNAVAILABLE, "Request timeout expired", errors.DeadlineExceeded),
+        (grpc.StatusCode.UNAVAILABLE, "Request for unknown model: 'm' has no available versions", errors.Unavailable),
+        (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'm' is not found", errors.NotFound),
+        (grpc.StatusCode.INTERNAL, "Stub process 'm' is not healthy.", errors.Unavailable),
+        (grpc.StatusCode.INTERNAL, "Traceback: /secret/model.py", errors.Internal),
+        (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape for input 'x'", errors.Internal),
+    ],
+)
+async def test_triton_s_errors_in_our_words(code, text, error):
+    """Each failure of Triton has its error, and its own text stays inside."""
+    async with triton(Triton(failure=(code, text))) as inference:
+        with pytest.raises(errors.MeshError) as caught:
+            await infer(inference)
+    assert type(caught.value) is error
+    assert text not in caught.value.message
+    assert caught.value.metadata == {"model": "m"}
+
+
+async def test_triton_that_is_gone_is_unavailable():
+    """A connection that cannot be made is Unavailable with a time to retry."""
+    async with open_triton(TritonSettings(triton_address="127.0.0.1:1")) as inference:
+        with pytest.raises(errors.Unavailable) as caught:
+            await infer(inference)
+        assert caught.value.retry_after_seconds
+        with pytest.raises(errors.Unavailable):
+            await inference.list_models({})
+
+
+async def test_queue_and_compute_are_spans_of_triton(spans):
+    """The times that a model returns become two spans of service "triton" under the call's span."""
+    implementation = Triton()
+    async with triton(implementation) as inference:
+        with trace.get_tracer("test").start_as_current_span("caller"):
+            got = await infer(inference)
+    found = {span.name: span for span in spans.get_finished_spans()}
+    call, compute = found["inference.GRPCInferenceService/ModelInfer"], found["triton compute"]
+    assert EXECUTION_NS not in got
+    assert (compute.start_time, compute.end_time) == (2_000, 5_000)
+    assert found["triton queue"].end_time == 2_000
+    for span in (compute, found["triton queue"]):
+        assert span.resource.attributes["service.name"] == "triton"
+        assert span.parent.span_id == call.context.span_id
+
+
+async def test_models_are_listed_with_their_catalog_entry():
+    """Models with an entry are listed, those without are not, and a known one is not asked for again."""
+    implementation = Triton()
+    card = {"task": "t", "summary": "S.", "labels": ["x"]}
+    implementation.models = {
+        "a": ("1", "READY", card),
+        "loading": ("1", "LOADING", card),
+        "plain": ("1", "READY", None),
+    }
+    async with triton(implementation) as inference:
+        cards, ready = await inference.list_models({})
+        asked = len(implementation.requests)
+        again, _ = await inference.list_models(cards)
+    assert (list(cards), ready) == (["a"], {"a"})
+    assert cards["a"].labels == ("x",)
+    assert again["a"] is cards["a"]
+    assert [request.name for request in implementation.requests[asked:]] == ["plain"]
