@@ -13,10 +13,10 @@ import grpc.aio
 import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from services.mesh import interceptors, telemetry
 from services.mesh.deadline import Deadline
+from services.mesh.reflection import add_reflection
 from services.mesh.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -30,13 +30,14 @@ class Servicer:
     """One gRPC service of a process.
 
     name: its full name, "maas.nlp.v1.NlpService".
-    add: the generated add_...Servicer_to_server.
+    add: the generated add_...Servicer_to_server; None for a service that another process answers, of which this one
+        tells the health and the contract only.
     ready: whether it can answer now; its health status follows.
     """
 
     name: str
-    add: Callable[[Any, grpc.aio.Server], None]
-    implementation: object
+    add: Callable[[Any, grpc.aio.Server], None] | None = None
+    implementation: object = None
     ready: Callable[[], bool] = lambda: True
 
 
@@ -79,10 +80,11 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     for servicer in servicers:
-        servicer.add(servicer.implementation, server)
-    reflection.enable_server_reflection(
-        [servicer.name for servicer in servicers] + ["grpc.health.v1.Health", reflection.SERVICE_NAME], server
-    )
+        if servicer.add is not None:
+            servicer.add(servicer.implementation, server)
+    add_reflection([*(servicer.name for servicer in servicers), health.SERVICE_NAME], server)
+    # Until readiness is known, the health servicer would say SERVING for "".
+    await health_servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
     port = server.add_insecure_port(settings.listen_address)
     await server.start()
     watcher = asyncio.create_task(_follow_readiness(servicers, health_servicer))

@@ -53,9 +53,9 @@ class TritonSettings(BaseSettings):
         120.0, gt=0, description="how long a call may run in Triton after its caller has gone"
     )
     triton_max_inflight: int = Field(
-        128,
+        64,
         gt=0,
-        description="calls to Triton at once, abandoned ones included; those beyond it fail with RESOURCE_EXHAUSTED",
+        description="calls to one model at once, abandoned ones included; those beyond it fail with RESOURCE_EXHAUSTED",
     )
     triton_poll_seconds: float = Field(2.0, gt=0, description="how often Triton is asked which models are ready")
 

@@ -100,4 +100,3 @@ async def serve(*servicers: Servicer, default_deadline_seconds: float = 10) -> A
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield channel
-

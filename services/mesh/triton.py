@@ -9,8 +9,10 @@ import asyncio
 import json
 import struct
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -56,16 +58,20 @@ class TritonInference:
         """channel: to Triton, see `open_triton`."""
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         self._settings = settings
-        self._inflight: set[asyncio.Task[pb.ModelInferResponse]] = set()
+        self._inflight: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[pb.ModelInferResponse]] = set()
 
     async def infer(
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
     ) -> dict[str, Array]:
         """Run a model once; see services.mesh.ports.Inference."""
         timeout = deadline.require_seconds()
-        if len(self._inflight) >= self._settings.triton_max_inflight:
+        limit = self._settings.triton_max_inflight
+        if self._inflight[model] >= limit:
             raise errors.Exhausted(
-                "too many calls wait for models", metadata={"limit": str(len(self._inflight))}, retry_after_seconds=1
+                f"{limit} calls wait for model {model!r} already",
+                metadata={"model": model, "limit": str(limit)},
+                retry_after_seconds=1,
             )
         with client_span(f"{SERVICE}/ModelInfer") as span:
             traced = span.is_recording()
@@ -91,8 +97,9 @@ class TritonInference:
         task = asyncio.ensure_future(
             self._stub.ModelInfer(request, timeout=max(limit, seconds), metadata=trace_metadata())
         )
-        self._inflight.add(task)
-        task.add_done_callback(self._forget)
+        self._inflight[request.model_name] += 1
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._forget, request.model_name))
         if not shielded:
             return await task
         try:
@@ -103,15 +110,16 @@ class TritonInference:
                 f"model {request.model_name!r} did not answer in time", metadata={"model": request.model_name}
             ) from None
 
-    def _forget(self, task: asyncio.Task[pb.ModelInferResponse]) -> None:
-        self._inflight.discard(task)
+    def _forget(self, model: str, task: asyncio.Task[pb.ModelInferResponse]) -> None:
+        self._inflight[model] -= 1
+        self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # Seen, so that asyncio does not complain about an answer nobody waited for.
 
     async def drain(self) -> None:
         """Wait until the calls that were abandoned have ended."""
-        if self._inflight:
-            await asyncio.wait(self._inflight)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def list_models(self, known: Mapping[str, ModelCard]) -> tuple[dict[str, ModelCard], set[str]]:
         """The models that carry a catalog entry; see services.mesh.models.ModelSource."""
@@ -163,11 +171,13 @@ def to_error(error: AioRpcError, model: str) -> errors.MeshError:
         return errors.Exhausted(f"the queue of model {model!r} is full", metadata=metadata, retry_after_seconds=1)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in text.lower():
         return errors.DeadlineExceeded(f"model {model!r} did not answer in time", metadata=metadata)
-    if code is grpc.StatusCode.NOT_FOUND:
+    # A model that is being loaded is NOT_FOUND too, with this text.
+    loading = "has no available versions" in text
+    if code is grpc.StatusCode.NOT_FOUND and not loading:
         return errors.NotFound(f"Triton has no model {model!r}", reason="MODEL_NOT_FOUND", metadata=metadata)
     if code is grpc.StatusCode.CANCELLED:
         return errors.Cancelled("the call was cancelled", metadata=metadata)
-    if code is grpc.StatusCode.UNAVAILABLE or "stub process" in text.lower():
+    if loading or code is grpc.StatusCode.UNAVAILABLE or "stub process" in text.lower():
         return errors.Unavailable(
             f"model {model!r} is loading or restarting",
             reason="MODEL_UNAVAILABLE",
@@ -187,7 +197,8 @@ def _request(model: str, inputs: Mapping[str, Array], outputs: Sequence[str], ti
         outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
         raw_input_contents=[_encode(array) for array in inputs.values()],
     )
-    # Triton drops the request from its queue when our caller has stopped waiting.
+    # A server whose queues have a policy drops the request when our caller has stopped waiting. The embedded one has none:
+    # with any policy 24.10 stalls for half a second at a time, so `triton_max_inflight` is what bounds its queues.
     request.parameters["timeout"].int64_param = int(timeout * 1e6)
     return request
 

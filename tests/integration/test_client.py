@@ -67,7 +67,9 @@ async def test_no_more_than_three_attempts():
     assert caught.value.reason == "MODEL_LOADING"
 
 
-@pytest.mark.parametrize("error", [errors.DeadlineExceeded("late"), errors.InvalidArgument("no"), errors.Exhausted("full")])
+@pytest.mark.parametrize(
+    "error", [errors.DeadlineExceeded("late"), errors.InvalidArgument("no"), errors.Exhausted("full")]
+)
 async def test_other_failures_are_not_tried_again(error):
     """Only UNAVAILABLE is safe to retry."""
     nlp = Nlp(error)

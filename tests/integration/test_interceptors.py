@@ -40,9 +40,7 @@ class Echo:
 
     def add(self, implementation, server):
         handlers = {
-            kind: getattr(grpc, f"{kind}_rpc_method_handler")(
-                self.stream if kind.endswith("stream") else self.unary
-            )
+            kind: getattr(grpc, f"{kind}_rpc_method_handler")(self.stream if kind.endswith("stream") else self.unary)
             for kind in KINDS
         }
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])

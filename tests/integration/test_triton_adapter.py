@@ -98,7 +98,7 @@ async def test_tensors_survive_the_way_there_and_back():
         "whole": np.int32([[1, -2]]),
         "ids": np.int64([[1], [2]]),
         "real": np.float32([0.5]),
-        "texts": np.array([["".encode(), "héllo".encode()]], dtype=object),
+        "texts": np.array([[b"", "héllo".encode()]], dtype=object),
     }
     async with triton(Triton()) as inference:
         got = await infer(inference, **sent)
@@ -174,7 +174,7 @@ async def test_abandoned_calls_are_bounded():
     [
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", errors.Exhausted),
         (grpc.StatusCode.UNAVAILABLE, "Request timeout expired", errors.DeadlineExceeded),
-        (grpc.StatusCode.UNAVAILABLE, "Request for unknown model: 'm' has no available versions", errors.Unavailable),
+        (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'm' has no available versions", errors.Unavailable),
         (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'm' is not found", errors.NotFound),
         (grpc.StatusCode.INTERNAL, "Stub process 'm' is not healthy.", errors.Unavailable),
         (grpc.StatusCode.INTERNAL, "Traceback: /secret/model.py", errors.Internal),

@@ -18,7 +18,9 @@ def contract() -> FileDescriptorSet:
     return FileDescriptorSet.FromString((ROOT / ".build/protos/maas.binpb").read_bytes())
 
 
-def buf(command: str, contract: FileDescriptorSet, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def buf(
+    command: str, contract: FileDescriptorSet, directory: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
     path = directory / "contract.binpb"
     path.write_bytes(contract.SerializeToString())
     return subprocess.run([BUF, command, path, *CONFIG, *arguments], capture_output=True, text=True, check=False)
@@ -44,7 +46,7 @@ def change_a_type(contract):
 
 @pytest.mark.parametrize("damage", [remove_a_field, rename_a_field, change_a_type])
 def test_a_breaking_change_is_refused(contract, damage, tmp_path):
-    """A removed, renamed or retyped field fails the check against the released contract; the contract as it is passes."""
+    """A removed, renamed or retyped field fails the check, and the contract as it is passes."""
     against = ("--against", str(ROOT / "protos/released.binpb"))
     assert buf("breaking", contract, tmp_path, *against).returncode == 0
     damage(contract)

@@ -69,7 +69,7 @@ def test_a_missing_name_lists_those_that_exist():
     ],
 )
 def test_a_status_without_details_keeps_its_code_and_not_its_text(code, error):
-    """gRPC's own texts hold addresses and paths, so callers get a sentence of ours."""
+    """Texts of gRPC itself hold addresses and paths, so callers get a sentence of ours."""
     metadata = grpc.aio.Metadata()
     got = from_rpc_error(grpc.aio.AioRpcError(code, metadata, metadata, "ipv4:10.0.0.1:80 /secret"), "maas.x.v1.X")
     assert type(got) is error

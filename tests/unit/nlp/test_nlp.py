@@ -73,9 +73,7 @@ async def test_sentiment_in_request_order():
 async def test_a_bad_text_fails_alone():
     """An empty and a too long text get a status that names them; the others are answered."""
     async with nlp() as (stub, inference):
-        response = await stub.AnalyzeSentiment(
-            pb.AnalyzeSentimentRequest(contents=["", "wonderful!", "x" * 8193])
-        )
+        response = await stub.AnalyzeSentiment(pb.AnalyzeSentimentRequest(contents=["", "wonderful!", "x" * 8193]))
     codes = [result.status.code for result in response.results]
     assert codes == [3, 0, 3]
     assert response.results[1].sentiment == pb.SENTIMENT_POSITIVE

@@ -79,7 +79,7 @@ async def test_each_object_is_found_once():
 
 
 async def test_boxes_are_fractions_of_the_original():
-    """What the model saw is mapped back: on a letterboxed picture, twice as high as it is filled, boxes grow and are cut."""
+    """On a letterboxed picture boxes are mapped back to the original and cut at its edges."""
     preprocessor = FakePreprocessor(region=Region(0, 0, 1, 2))
     async with vision(preprocessor) as (stub, _):
         response = await stub.DetectObjects(pb.DetectObjectsRequest(image=IMAGE, max_results=1))

@@ -1,0 +1,159 @@
+"""Known photos, recordings and sentences, and answers that a person would accept; through the gateway."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import yaml
+
+from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
+from maas.speech.v1 import speech_pb2, speech_pb2_grpc
+from maas.type.v1 import media_pb2
+from maas.vision.v1 import vision_pb2, vision_pb2_grpc
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = yaml.safe_load((ROOT / "deploy/models/samples.yaml").read_text())["samples"]
+SECONDS = 60
+
+
+def expecting(answer: str) -> list[object]:
+    """The samples of which a person says what that answer should be."""
+    return [pytest.param(each, id=each["name"]) for each in SAMPLES if answer in each["expect"]]
+
+
+def content(sample) -> bytes:
+    return (ROOT / ".build/samples" / sample["name"]).read_bytes()
+
+
+def words(text: str) -> list[str]:
+    """Without case and punctuation."""
+    return re.findall(r"[\w']+", text.lower())
+
+
+def word_error_rate(said: str, heard: str) -> float:
+    """Levenshtein distance in words, as a share of the words said."""
+    said_words, heard_words = words(said), words(heard)
+    row = np.arange(len(heard_words) + 1)
+    for index, word in enumerate(said_words, 1):
+        above, row = row, np.empty_like(row)
+        row[0] = index
+        for column, other in enumerate(heard_words, 1):
+            row[column] = min(row[column - 1] + 1, above[column] + 1, above[column - 1] + (word != other))
+    return row[-1] / len(said_words)
+
+
+@pytest.fixture(scope="module")
+def channel(mesh):
+    with grpc.insecure_channel(f"127.0.0.1:{mesh.port}") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("sample", expecting("classes"))
+def test_a_photo_is_recognised(channel, sample):
+    """The first label is one that a person would give."""
+    request = vision_pb2.ClassifyImageRequest(image=media_pb2.Image(content=content(sample)))
+    response = vision_pb2_grpc.VisionServiceStub(channel).ClassifyImage(request, timeout=SECONDS)
+    assert response.labels[0].name in sample["expect"]["classes"]
+
+
+@pytest.mark.parametrize("sample", expecting("objects"))
+def test_objects_are_found(channel, sample):
+    """Each thing that a person would name is found, in a box that lies on the photo."""
+    request = vision_pb2.DetectObjectsRequest(image=media_pb2.Image(content=content(sample)))
+    response = vision_pb2_grpc.VisionServiceStub(channel).DetectObjects(request, timeout=SECONDS)
+    assert set(sample["expect"]["objects"]) <= {found.name for found in response.objects}
+    for found in response.objects:
+        box = found.bounding_box
+        assert 0 <= box.x_min < box.x_max <= 1
+        assert 0 <= box.y_min < box.y_max <= 1
+
+
+@pytest.mark.parametrize("sample", expecting("transcript"))
+def test_a_recording_is_understood(channel, sample):
+    """At most one word in ten is wrong, the language is found, and words come in the order of time."""
+    request = speech_pb2.RecognizeRequest(audio=media_pb2.Audio(content=content(sample)), enable_word_time_offsets=True)
+    response = speech_pb2_grpc.SpeechServiceStub(channel).Recognize(request, timeout=SECONDS)
+    assert word_error_rate(sample["expect"]["transcript"], response.transcript) <= 0.1
+    assert response.language_code == sample["expect"]["language"]
+    starts = [word.start_offset.ToMilliseconds() for piece in response.segments for word in piece.words]
+    assert starts == sorted(starts)
+    assert starts[-1] <= response.duration.ToMilliseconds()
+
+
+def test_what_is_spoken_is_understood(channel):
+    """A sentence that the mesh speaks, the mesh hears."""
+    stub = speech_pb2_grpc.SpeechServiceStub(channel)
+    sentence = "The train to the harbour leaves from platform seven in ten minutes."
+    spoken = stub.SynthesizeSpeech(speech_pb2.SynthesizeSpeechRequest(text=sentence), timeout=SECONDS)
+    heard = stub.Recognize(
+        speech_pb2.RecognizeRequest(audio=media_pb2.Audio(content=spoken.audio_content)), timeout=SECONDS
+    )
+    # "seven" and "7", "harbour" and "harbor" are the same to a listener.
+    assert word_error_rate(sentence, heard.transcript) <= 0.2
+    assert heard.duration.ToMilliseconds() == pytest.approx(spoken.duration.ToMilliseconds(), abs=10)
+
+
+def test_slow_speech_takes_longer(channel):
+    """Half the speed takes about twice the time."""
+    stub = speech_pb2_grpc.SpeechServiceStub(channel)
+
+    def milliseconds(rate: float) -> int:
+        request = speech_pb2.SynthesizeSpeechRequest(text="Good morning to you all.", speaking_rate=rate)
+        return stub.SynthesizeSpeech(request, timeout=SECONDS).duration.ToMilliseconds()
+
+    assert 1.5 <= milliseconds(0.5) / milliseconds(1) <= 2.5
+
+
+GOOD = [
+    "The acting is superb and the story stays with you for days.",
+    "What a wonderful, warm and funny film.",
+    "I loved every minute of it.",
+]
+BAD = [
+    "A dull, lifeless mess that wastes its cast.",
+    "This is the worst movie I have ever seen.",
+    "I was bored from beginning to end.",
+]
+
+
+def test_sentences_are_judged(channel):
+    """Plain praise is positive and plain blame is negative."""
+    request = nlp_pb2.AnalyzeSentimentRequest(contents=GOOD + BAD)
+    response = nlp_pb2_grpc.NlpServiceStub(channel).AnalyzeSentiment(request, timeout=SECONDS)
+    found = [result.sentiment for result in response.results]
+    assert found == [nlp_pb2.SENTIMENT_POSITIVE] * len(GOOD) + [nlp_pb2.SENTIMENT_NEGATIVE] * len(BAD)
+
+
+def test_the_measured_accuracy_is_told(channel):
+    """The sentiment model tells its accuracy on sentences it never saw, and it is worth having."""
+    config = nlp_pb2_grpc.NlpServiceStub(channel).GetNlpConfig(nlp_pb2.GetNlpConfigRequest(), timeout=SECONDS)
+    judge = next(model for model in config.models if model.task == "sentiment-analysis")
+    assert 0.75 <= judge.metrics["held_out_accuracy"] <= 1
+
+
+def test_like_meanings_are_near(channel):
+    """Of three sentences the two that mean the same are nearer to each other than to the third, at length one each."""
+    contents = ["A man is eating a meal.", "Someone is having dinner.", "The stock market fell sharply today."]
+    stub = nlp_pb2_grpc.NlpServiceStub(channel)
+    response = stub.EmbedText(nlp_pb2.EmbedTextRequest(contents=contents), timeout=SECONDS)
+    vectors = np.array([result.values for result in response.results])
+    likeness = vectors @ vectors.T
+    np.testing.assert_allclose(np.diag(likeness), 1, atol=1e-3)
+    assert likeness[0, 1] > 0.5 > 0.3 > max(likeness[0, 2], likeness[1, 2])
+
+
+def test_a_text_means_the_same_in_any_company(channel):
+    """A text's vector does not depend on the texts it is sent with."""
+    stub = nlp_pb2_grpc.NlpServiceStub(channel)
+
+    def embed(*contents: str) -> np.ndarray:
+        response = stub.EmbedText(nlp_pb2.EmbedTextRequest(contents=contents), timeout=SECONDS)
+        return np.array([result.values for result in response.results])
+
+    alone, together = embed(GOOD[0]), embed("Hi.", GOOD[0], " ".join(BAD * 5))
+    # int8 activations are scaled over the whole batch, which moves a vector a little.
+    assert float(alone[0] @ together[1]) > 0.98
