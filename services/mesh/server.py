@@ -50,11 +50,15 @@ def budget(context: interceptors.Context, default_seconds: float = 60.0) -> Dead
     return Deadline.after(default_seconds if remaining is None else remaining)
 
 
+class AddressTaken(Exception):
+    """Another process listens there already."""
+
+
 @asynccontextmanager
 async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> AsyncIterator[int]:
     """A server that answers inside the block and drains at its end: unready first, then finish, then stop.
 
-    Gives the port it listens on. Raises RuntimeError when the address is taken.
+    Gives the port it listens on. Raises AddressTaken.
     """
     server = grpc.aio.server(
         interceptors=[
@@ -85,7 +89,10 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
     add_reflection([*(servicer.name for servicer in servicers), health.SERVICE_NAME], server)
     # Until readiness is known, the health servicer would say SERVING for "".
     await health_servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-    port = server.add_insecure_port(settings.listen_address)
+    try:
+        port = server.add_insecure_port(settings.listen_address)
+    except RuntimeError:
+        raise AddressTaken(settings.listen_address) from None
     await server.start()
     watcher = asyncio.create_task(_follow_readiness(servicers, health_servicer))
     try:
@@ -112,10 +119,15 @@ async def _follow_readiness(servicers: Sequence[Servicer], health_servicer: heal
 
 
 def run(service: str, app: App, settings: ServiceSettings) -> None:
-    """Run a service until SIGTERM or SIGINT; a second signal ends it at once."""
-    started = telemetry.start(service, settings)
+    """Run a service until SIGTERM or SIGINT; a second signal ends it at once. Raises SystemExit when it cannot start."""
+    try:
+        started = telemetry.start(service, settings)
+    except OSError as error:
+        raise SystemExit(f"{service}: cannot serve metrics on {settings.metrics_address}: {error.strerror}") from None
     try:
         uvloop.run(_run(service, app, settings))
+    except AddressTaken as error:
+        raise SystemExit(f"{service}: cannot listen on {error}; another process does already") from None
     finally:
         started.shutdown()
 

@@ -197,8 +197,8 @@ def _request(model: str, inputs: Mapping[str, Array], outputs: Sequence[str], ti
         outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
         raw_input_contents=[_encode(array) for array in inputs.values()],
     )
-    # A server whose queues have a policy drops the request when our caller has stopped waiting. The embedded one has none:
-    # with any policy 24.10 stalls for half a second at a time, so `triton_max_inflight` is what bounds its queues.
+    # A server whose queues have a policy drops the request when our caller has stopped waiting. The embedded one has
+    # none: with any policy 24.10 stalls for half a second at a time, so `triton_max_inflight` bounds its queues.
     request.parameters["timeout"].int64_param = int(timeout * 1e6)
     return request
 

@@ -1,7 +1,7 @@
 """What the mesh adds to an inference: the same work through the gateway and asked from Triton directly, in one run.
 
-Run it with `make bench`. Both are asked in turn on one connection each, so that noise of the machine hits both alike: read
-the ratio, not the milliseconds. "Triton" gets a ready tensor; the mesh gets a JPEG or a sentence and also decodes,
+Run it with `make bench`. Both are asked in turn on one connection each, so that noise of the machine hits both alike:
+read the ratio, not the milliseconds. "Triton" gets a ready tensor; the mesh gets a JPEG or a sentence and also decodes,
 tokenises, checks, traces and logs.
 """
 

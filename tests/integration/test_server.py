@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from maas.nlp.v1 import nlp_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc
-from services.mesh.server import Servicer, serving
+from services.mesh.server import AddressTaken, Servicer, serving
 from services.mesh.settings import ServiceSettings
 from services.mesh.testing import serve
 
@@ -80,6 +80,6 @@ async def test_two_servers_cannot_share_an_address():
     settings = ServiceSettings(listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0", drain_seconds=1)
     async with serving([servicer(Nlp())], settings) as port:
         taken = settings.model_copy(update={"listen_address": f"127.0.0.1:{port}"})
-        with pytest.raises(RuntimeError):
+        with pytest.raises(AddressTaken):
             async with serving([servicer(Nlp())], taken):
                 pass

@@ -20,7 +20,7 @@ from services.mesh.triton import EXECUTION_NS, open_triton
 class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Gives each wanted tensor back from the inputs; or fails, or waits."""
 
-    def __init__(self, failure=None, wait=False):
+    def __init__(self, *, failure=None, wait=False):
         self.failure = failure
         self.wait = wait
         self.requests = []

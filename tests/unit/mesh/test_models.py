@@ -49,7 +49,7 @@ async def test_a_loading_model_is_unavailable_with_a_time_to_retry():
 
 
 async def test_nothing_is_ready_while_the_source_is_down():
-    """When Triton is gone the service is unready and names are unavailable, not unknown; when it is back, so are they."""
+    """When Triton is gone, names are unavailable, not unknown; when it is back, so are they."""
     source = Source(A)
     models = Models(source, ["t"], poll_seconds=2)
     assert not models.ready()

@@ -1,0 +1,60 @@
+"""The mesh's methods as their descriptors tell. Importing this module makes every contract of the mesh known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+
+from maas.nlp.v1 import nlp_pb2
+from maas.preprocessing.v1 import preprocessing_pb2
+from maas.router.v1 import router_pb2
+from maas.speech.v1 import speech_pb2
+from maas.vision.v1 import vision_pb2
+
+_DISCOVERY = re.compile(r"Get\w+Config")
+
+ROUTER = "maas.router.v1.RouterService"
+# The services that nodes may call.
+SERVICES: dict[str, ServiceDescriptor] = {
+    service.full_name: service
+    for module in (preprocessing_pb2, nlp_pb2, vision_pb2, speech_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+}
+ROUTER_SERVICE: ServiceDescriptor = router_pb2.DESCRIPTOR.services_by_name["RouterService"]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A unary method. name: "package.Service/Method"."""
+
+    name: str
+    service: str
+    request: Descriptor
+    response: Descriptor
+
+
+def find(name: str) -> Method:
+    """The method of that name, "package.Service/Method". Raises LookupError, listing what there is."""
+    service_name, _, method_name = name.partition("/")
+    service = SERVICES.get(service_name)
+    if service is None:
+        raise LookupError(f"no service is called {service_name!r}; there are: {', '.join(sorted(SERVICES))}")
+    method = service.methods_by_name.get(method_name)
+    if method is None:
+        known = ", ".join(service.methods_by_name)
+        raise LookupError(f"{service_name} has no method {method_name!r}; it has: {known}")
+    if method.client_streaming or method.server_streaming:
+        raise LookupError(f"{name} is a stream; nodes call unary methods only")
+    return _method(method)
+
+
+def discovery(service: ServiceDescriptor) -> Method:
+    """The method by which a service tells its models: Get...Config."""
+    return _method(next(each for each in service.methods if _DISCOVERY.fullmatch(each.name)))
+
+
+def _method(method: MethodDescriptor) -> Method:
+    service = method.containing_service.full_name
+    return Method(f"{service}/{method.name}", service, method.input_type, method.output_type)

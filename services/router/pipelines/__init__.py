@@ -1,0 +1,1 @@
+"""What the router does, without gRPC: graphs as data, and how they run."""

@@ -1,0 +1,137 @@
+"""A mesh of fake services on real sockets, with the real router in front of it."""
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc.aio
+
+from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
+from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
+from maas.speech.v1 import speech_pb2, speech_pb2_grpc
+from maas.vision.v1 import vision_pb2, vision_pb2_grpc
+from services.mesh import errors
+from services.mesh.server import Servicer, serving
+from services.mesh.settings import ServiceSettings
+from services.router.app import app
+from services.router.settings import Settings
+
+ROUTER = "maas.router.v1.RouterService"
+PREPROCESSING = "maas.preprocessing.v1.PreprocessingService"
+NLP = "maas.nlp.v1.NlpService"
+VISION = "maas.vision.v1.VisionService"
+SPEECH = "maas.speech.v1.SpeechService"
+
+
+class FakePreprocessing(preprocessing_pb2_grpc.PreprocessingServiceServicer):
+    async def GetPreprocessingConfig(self, request, context):
+        return preprocessing_pb2.GetPreprocessingConfigResponse()
+
+
+class FakeNlp(nlp_pb2_grpc.NlpServiceServicer):
+    """Finds everything good; an empty text cannot be judged."""
+
+    async def AnalyzeSentiment(self, request, context):
+        self.request = request
+        if not request.contents[0]:
+            return nlp_pb2.AnalyzeSentimentResponse(results=[{"status": {"code": 3, "message": "empty"}}])
+        good = nlp_pb2.SentimentResult(sentiment=nlp_pb2.SENTIMENT_POSITIVE, score=0.5)
+        return nlp_pb2.AnalyzeSentimentResponse(results=[good])
+
+    async def GetNlpConfig(self, request, context):
+        return nlp_pb2.GetNlpConfigResponse(models=[{"name": "judge", "task": "sentiment-analysis"}])
+
+
+class FakeSpeech(speech_pb2_grpc.SpeechServiceServicer):
+    """Hears what the bytes say; refuses bytes that are not text."""
+
+    async def Recognize(self, request, context):
+        if request.audio.content == b"\xff":
+            raise errors.InvalidArgument.field("audio.content", "cannot be decoded")
+        return speech_pb2.RecognizeResponse(transcript=request.audio.content.decode(), language_code="en")
+
+    async def GetSpeechConfig(self, request, context):
+        return speech_pb2.GetSpeechConfigResponse(models=[{"name": "listener", "task": "speech-recognition"}])
+
+
+class FakeVision(vision_pb2_grpc.VisionServiceServicer):
+    """Answers when both questions are there; keeps what became of calls."""
+
+    def __init__(self):
+        self.both = asyncio.Barrier(2)
+        self.refuses = None
+        self.never_answers = False
+        self.met = asyncio.Event()
+        self.cancelled = asyncio.Semaphore(0)
+
+    async def ClassifyImage(self, request, context):
+        await self._meet()
+        if self.refuses:
+            raise self.refuses
+        return vision_pb2.ClassifyImageResponse(labels=[{"name": "espresso", "score": 0.75}])
+
+    async def DetectObjects(self, request, context):
+        await self._meet()
+        if self.refuses:
+            await self._forever()
+        return vision_pb2.DetectObjectsResponse(objects=[{"name": "cup"}, {"name": "spoon"}])
+
+    async def _meet(self):
+        await self.both.wait()
+        self.met.set()
+        if self.never_answers:
+            await self._forever()
+
+    async def _forever(self):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.cancelled.release()
+
+    async def GetVisionConfig(self, request, context):
+        return vision_pb2.GetVisionConfigResponse()
+
+
+class Mesh:
+    """Fake services that can be stopped and started again, and a router in front of them."""
+
+    def __init__(self):
+        self.nlp, self.speech, self.vision = FakeNlp(), FakeSpeech(), FakeVision()
+        self._servicers = {
+            PREPROCESSING: (preprocessing_pb2_grpc.add_PreprocessingServiceServicer_to_server, FakePreprocessing()),
+            NLP: (nlp_pb2_grpc.add_NlpServiceServicer_to_server, self.nlp),
+            SPEECH: (speech_pb2_grpc.add_SpeechServiceServicer_to_server, self.speech),
+            VISION: (vision_pb2_grpc.add_VisionServiceServicer_to_server, self.vision),
+        }
+        self.not_ready = set()
+        self._ports = dict.fromkeys(self._servicers, 0)
+        self._running = {}
+
+    async def start(self, name):
+        stack = AsyncExitStack()
+        servicer = Servicer(name, *self._servicers[name], lambda: name not in self.not_ready)
+        self._ports[name] = await stack.enter_async_context(serving([servicer], settings(self._ports[name])))
+        self._running[name] = stack
+
+    async def stop(self, name):
+        await self._running.pop(name).aclose()
+
+    @asynccontextmanager
+    async def router(self):
+        async with AsyncExitStack() as stack:
+            for name in self._servicers:
+                await self.start(name)
+            stack.push_async_callback(self._stop_all)
+            area = {name.split(".")[1]: f"127.0.0.1:{port}" for name, port in self._ports.items()}
+            router = settings(0, Settings, **{f"{name}_address": address for name, address in area.items()})
+            servicers = await stack.enter_async_context(app(router))
+            port = await stack.enter_async_context(serving(servicers, router))
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+            yield await stack.enter_async_context(channel)
+
+    async def _stop_all(self):
+        for name in list(self._running):
+            await self.stop(name)
+
+
+def settings(port, kind=ServiceSettings, **others):
+    return kind(listen_address=f"127.0.0.1:{port}", metrics_address="127.0.0.1:0", drain_seconds=1, **others)
