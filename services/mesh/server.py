@@ -119,7 +119,10 @@ async def _follow_readiness(servicers: Sequence[Servicer], health_servicer: heal
 
 
 def run(service: str, app: App, settings: ServiceSettings) -> None:
-    """Run a service until SIGTERM or SIGINT; a second signal ends it at once. Raises SystemExit when it cannot start."""
+    """Run a service until SIGTERM or SIGINT; a second signal ends it at once.
+
+    Raises SystemExit, with a sentence, when it cannot start.
+    """
     try:
         started = telemetry.start(service, settings)
     except OSError as error:
