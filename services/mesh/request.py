@@ -48,6 +48,7 @@ class HasContent(Protocol):
 
 def media(field: str, source: HasContent) -> bytes:
     """The bytes of a picture or recording. Raises InvalidArgument when there are none."""
-    if not source.content:
+    content = source.content  # Each reading of the field copies it.
+    if not content:
         raise errors.InvalidArgument.field(f"{field}.content", "is required")
-    return source.content
+    return content

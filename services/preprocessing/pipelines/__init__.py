@@ -1,0 +1,1 @@
+"""What the preprocessing service does, without gRPC: texts and bytes in, arrays out."""
