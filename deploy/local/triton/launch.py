@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.triton import tether
+from deploy.local.triton.processes import STUB, kill_orphans
 from deploy.local.triton.settings import HOST, Settings
-
-STUB = "triton_python_backend_stub"
 
 
 def server_binary(settings: Settings) -> Path:
@@ -101,7 +100,7 @@ async def start(settings: Settings) -> Process:
 
     (The kernel counts the thread that forked as the parent.)
     """
-    remove_shared_memory(settings)
+    remove_leftovers(settings)
     arguments = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
     return await asyncio.create_subprocess_exec(
         *arguments,
@@ -122,10 +121,11 @@ async def end(process: Process, settings: Settings, *, patience_seconds: float) 
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
-    remove_shared_memory(settings)
+    remove_leftovers(settings)
 
 
-def remove_shared_memory(settings: Settings) -> None:
-    """Remove what this Triton, or one before it on the same port, left in shared memory."""
+def remove_leftovers(settings: Settings) -> None:
+    """Remove what this Triton, or one before it on the same port, left: model processes and shared memory."""
+    kill_orphans(settings.shared_memory_prefix)
     for path in settings.shared_memory_directory.glob(f"{settings.shared_memory_prefix}*"):
         path.unlink(missing_ok=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.triton.launch import STUB
+STUB = "triton_python_backend_stub"
 
 _PROC = Path("/proc")
 # STUB model.py shared-memory-name size growth parent-pid backend-directory offset instance-name runtime
@@ -34,14 +36,25 @@ class ModelProcess:
 
 def model_processes(server_pid: int) -> dict[str, ModelProcess]:
     """The living model processes of a tritonserver, by instance."""
-    found = {}
+    return {process.instance: process for process in _every() if _parent(process.pid) == server_pid}
+
+
+def kill_orphans(shared_memory_prefix: str) -> None:
+    """Kill the model processes of a Triton that is gone.
+
+    They end by themselves when they miss it, unless it was killed while it held a lock that they wait for.
+    """
+    for process in _every():
+        if process.shared_memory.startswith(shared_memory_prefix):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+def _every() -> Iterator[ModelProcess]:
     for entry in os.listdir(_PROC):  # noqa: PTH208 - names only: thousands of them on a big machine
-        if entry.isdecimal() and _parent(int(entry)) == server_pid:
-            line = _command_line(int(entry)) or [""]
-            if line[0].endswith(STUB) and len(line) >= _ARGUMENTS:
-                process = ModelProcess(int(entry), instance=line[_INSTANCE], shared_memory=line[_SHARED_MEMORY])
-                found[process.instance] = process
-    return found
+        line = _command_line(int(entry)) if entry.isdecimal() else []
+        if len(line) >= _ARGUMENTS and line[0].endswith(STUB):
+            yield ModelProcess(int(entry), instance=line[_INSTANCE], shared_memory=line[_SHARED_MEMORY])
 
 
 def _parent(pid: int) -> int:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from deploy.local.triton import launch, tether
+from deploy.local.triton.processes import STUB
 
 
 def test_command(make_settings):
@@ -51,7 +52,7 @@ def test_backends(make_settings, fake_server):
     directory = launch.prepare_backends(settings)
     assert sorted(path.name for path in directory.iterdir()) == ["onnxruntime", "python"]
     assert not (directory / "python" / "libtriton_python.so").is_symlink()
-    assert (directory / "python" / launch.STUB).resolve() == launch.stub_binary(settings)
+    assert (directory / "python" / STUB).resolve() == launch.stub_binary(settings)
     assert (directory / "onnxruntime").resolve() == settings.backends_directory / "onnxruntime"
 
 
@@ -61,9 +62,32 @@ def test_shared_memory_of_others(make_settings):
     mine, other = (settings.shared_memory_directory / f"maas-triton-{port}-x" for port in (800, 8001))
     mine.touch()
     other.touch()
-    launch.remove_shared_memory(settings)
+    launch.remove_leftovers(settings)
     assert not mine.exists()
     assert other.exists()
+
+
+def test_orphans_of_a_killed_triton(make_settings, tmp_path):
+    """A model process that a killed Triton left behind is killed, and one of another Triton lives on."""
+    settings = make_settings(grpc_port=800)
+    script = tmp_path / "wait.sh"
+    script.write_text("read line\n")
+    mine, other = (
+        subprocess.Popen(
+            [f"/backends/{STUB}", script, f"maas-triton-{port}-x", *"1 1 1 d 1 m_0_0".split()],
+            executable="/bin/sh",
+            stdin=subprocess.PIPE,
+        )
+        for port in (800, 8001)
+    )
+    try:
+        launch.remove_leftovers(settings)
+        assert mine.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        for process in (mine, other):
+            process.kill()
+            process.communicate()
 
 
 async def test_polite_end(make_settings, fake_server):
