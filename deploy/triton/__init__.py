@@ -1,0 +1,1 @@
+"""Code that runs inside Triton: the backend and the models written in Python."""

@@ -1,0 +1,82 @@
+"""What services and Triton read about a model is rendered from its catalog entry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from deploy.models import render
+from deploy.models.catalog import Model
+
+
+def parsed(text):
+    """The configuration as Triton reads it."""
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def test_a_batching_onnx_model(entry):
+    """Batch size, instances, dynamic batching, warm-up and tensors are as in the catalog."""
+    config = parsed(render.config(Model.model_validate(entry), ["no", "yes"], {}))
+    assert (config.name, config.backend, config.max_batch_size) == ("tiny", "onnxruntime", 4)
+    assert config.HasField("dynamic_batching")
+    assert config.instance_group[0].count == 2
+    assert config.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_AUTO
+    assert config.input[0].data_type == model_config_pb2.TYPE_UINT8
+    assert list(config.input[0].dims) == [8, 8, 3]
+    assert config.model_warmup[0].inputs["images"].zero_data
+    assert not config.input[0].allow_ragged_batch
+
+
+def test_the_timing_output_is_added(entry):
+    """Every model has execution_ns, int64 [begin, end], beside its own outputs."""
+    config = parsed(render.config(Model.model_validate(entry), [], {}))
+    assert [output.name for output in config.output] == ["scores", "execution_ns"]
+    assert list(config.output[1].dims) == [2]
+
+
+def test_the_card(entry):
+    """The card under the parameter `maas` has what services look for, with measured metrics merged in."""
+    model = Model.model_validate(entry | {"metrics": {"size": 1.0}, "preprocess": {"width": 8}})
+    config = parsed(render.config(model, ["no", "yes"], {"accuracy": 0.5}))
+    assert json.loads(config.parameters["maas"].string_value) == {
+        "task": "image-classification",
+        "summary": "A tiny model",
+        "default": False,
+        "languages": [],
+        "licence": "MIT",
+        "source": "pypi:tiny==1.0",
+        "labels": ["no", "yes"],
+        "preprocess": {"width": 8},
+        "metrics": {"size": 1.0, "accuracy": 0.5},
+    }
+
+
+def test_a_model_without_a_task_has_no_card(entry):
+    """The canary is nobody's model: services must not discover it."""
+    config = parsed(render.config(Model.model_validate(entry | {"task": None}), [], {}))
+    assert "maas" not in config.parameters
+
+
+def test_a_python_model(entry):
+    """A Python model without batching runs on the CPU and gets its parameters; BYTES is Triton's STRING."""
+    entry["runtime"] = {"backend": "python", "code": "canary", "parameters": {"threads": "1"}}
+    entry["inputs"] = [{"name": "text", "dtype": "BYTES", "shape": [1]}]
+    config = parsed(render.config(Model.model_validate(entry), [], {}))
+    assert config.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_CPU
+    assert config.parameters["threads"].string_value == "1"
+    assert config.input[0].data_type == model_config_pb2.TYPE_STRING
+    assert not config.HasField("dynamic_batching")
+    assert not config.model_warmup
+
+
+@pytest.mark.parametrize(("renderer", "ragged"), [(render.config, True), (render.gpu_config, False)])
+def test_padding_is_for_our_backend_only(entry, renderer, ragged):
+    """Requests of different lengths share a batch where our backend pads them, not in the C++ one."""
+    entry["runtime"]["pad_sequences"] = True
+    config = parsed(renderer(Model.model_validate(entry), [], {}))
+    assert config.input[0].allow_ragged_batch is ragged
+    assert ("pad_sequences" in config.parameters) is ragged
+    assert ("execution_ns" in [output.name for output in config.output]) is ragged
