@@ -116,7 +116,7 @@ async def pairs(
     ]
 
 
-async def measure(ports: Ports, photo: Path, rounds: int, callers: int) -> Table:
+async def measure(ports: Ports, photo: bytes, rounds: int, callers: int) -> Table:
     """Both pieces of work, alone and under load."""
     table = Table(title=f"Through the gateway beside Triton alone; {rounds} rounds, then {callers} callers at once")
     for column in ("", "p50 gateway", "p50 Triton", "ratio", "gateway/s", "Triton/s", "ratio"):
@@ -126,7 +126,7 @@ async def measure(ports: Ports, photo: Path, rounds: int, callers: int) -> Table
         open_triton(TritonSettings(triton_address=f"127.0.0.1:{ports.triton_grpc}")) as triton,
         open_preprocessing(f"127.0.0.1:{ports.preprocessing}") as preprocessor,
     ):
-        for pair in await pairs(gateway, triton, preprocessor, photo.read_bytes()):
+        for pair in await pairs(gateway, triton, preprocessor, photo):
             await one_at_a_time(pair, 20)
             slow, fast = await one_at_a_time(pair, rounds)
             busy = await many_at_a_time(pair.through_gateway, callers, rounds)
@@ -145,7 +145,7 @@ async def measure(ports: Ports, photo: Path, rounds: int, callers: int) -> Table
 
 def main(photo: Path, port: int = 8080, rounds: int = 200, callers: int = 8) -> None:
     """Measure a running mesh with a photo."""
-    Console().print(uvloop.run(measure(Ports.from_base(port), photo, rounds, callers)))
+    Console().print(uvloop.run(measure(Ports.from_base(port), photo.read_bytes(), rounds, callers)))
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def corners(pixels: np.ndarray) -> list[str]:
     """The names of the colours in the middles of the four quarters, row by row."""
     height, width, _ = pixels.shape
     names = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+
     def name(colour):
         return next((n for n, c in names.items() if np.abs(colour - np.array(c)).max() < 12), "other")
 
@@ -289,10 +290,23 @@ def test_deep_gif(saved):
 
 def test_tiff_with_a_huge_tile(saved):
     """A small TIFF whose one tile claims gigabytes is refused before libtiff makes room for it."""
-    entries = [(256, 4, 4), (257, 4, 4), (258, 3, 8), (259, 3, 5), (262, 3, 1), (277, 3, 1), (322, 4, 65_520),
-               (323, 4, 32_000), (324, 4, 8), (325, 4, 4)]
-    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", tag, kind, 1, value)
-                                                           for tag, kind, value in entries) + bytes(4)
+    entries = [
+        (256, 4, 4),
+        (257, 4, 4),
+        (258, 3, 8),
+        (259, 3, 5),
+        (262, 3, 1),
+        (277, 3, 1),
+        (322, 4, 65_520),
+        (323, 4, 32_000),
+        (324, 4, 8),
+        (325, 4, 4),
+    ]
+    directory = (
+        struct.pack("<H", len(entries))
+        + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+        + bytes(4)
+    )
     content = b"II*\0" + struct.pack("<I", 12) + bytes(4) + directory
     assert "megapixels" in violation(lambda: transform(content)).description
 

@@ -1,0 +1,176 @@
+"""The command `maas` against the whole mesh: what a person types, and what comes back."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from services.cli.try_next import commands
+from tests.e2e.conftest import RunningMesh
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / ".build" / "samples"
+SECONDS = 180
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="module")
+def maas(mesh: RunningMesh) -> Run:
+    """Runs `maas` in a process of its own against the mesh; fails unless it ends with the code that is expected."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
+        done = subprocess.run(
+            [ROOT / ".venv" / "bin" / "maas", *arguments],
+            input=stdin,
+            capture_output=True,
+            env=mesh.environment,
+            cwd=ROOT,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr.decode()
+        return done
+
+    return run
+
+
+def lines(done: subprocess.CompletedProcess[bytes]) -> list[list[str]]:
+    """The words of each line of standard output."""
+    return [line.split() for line in done.stdout.decode().splitlines()]
+
+
+def test_a_lion_is_a_lion(maas: Run):
+    """`maas vision classify` puts the right label first."""
+    assert lines(maas("vision", "classify", SAMPLES / "lion.jpg"))[1][-1] == "lion"
+
+
+def test_boxes_are_drawn(maas: Run, tmp_path: Path):
+    """`maas vision detect --save` finds the motorcycle and draws on the picture."""
+    photo, saved = SAMPLES / "motorcycle.png", tmp_path / "boxes.png"
+    done = maas("vision", "detect", photo, "--save", saved)
+    assert "motorcycle" in done.stdout.decode()
+    with Image.open(photo) as before, Image.open(saved) as after:
+        assert before.size == after.size
+        assert ImageChops.difference(before.convert("RGB"), after.convert("RGB")).getbbox()
+
+
+def test_what_was_spoken_is_heard(maas: Run):
+    """Sound from `maas speech synthesize` can be piped into `maas speech recognize`."""
+    spoken = maas("speech", "synthesize", "Good morning, how are you?", "--out", "-").stdout
+    heard = json.loads(maas("speech", "recognize", "-", "--language", "en", "--json", stdin=spoken).stdout)
+    assert re.sub(r"\W+", " ", heard["transcript"].lower()).strip() == "good morning how are you"
+
+
+def test_word_times_lie_in_the_recording(maas: Run):
+    """`maas speech recognize --words` gives words in the order of time, none after the end."""
+    words = lines(maas("speech", "recognize", SAMPLES / "ask-not.wav", "--words"))[1:]
+    starts = [float(word[0]) for word in words]
+    assert len(starts) > 15
+    assert starts == sorted(starts)
+    assert float(words[-1][1]) <= 11.1
+
+
+def test_json_is_the_gateways_json(maas: Run, mesh: RunningMesh):
+    """--json prints what the gateway answers to the same request as JSON."""
+    body = json.dumps({"contents": ["What a lovely day!", "How dreadful."]}).encode()
+    request = urllib.request.Request(f"http://{mesh.address}/v1/nlp:analyzeSentiment", body)
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - our own http address
+        over_http = json.loads(answer.read())
+    ours = json.loads(maas("nlp", "sentiment", "What a lovely day!", "How dreadful.", "--json").stdout)
+    assert list(ours) == list(over_http)
+    for mine, theirs in zip(ours["results"], over_http["results"], strict=True):
+        assert set(mine) == set(theirs)
+        assert mine["sentiment"] == theirs["sentiment"]
+        assert mine["score"] == pytest.approx(theirs["score"], abs=1e-3)
+
+
+def test_alike_texts_are_alike(maas: Run):
+    """`maas nlp embed` tells texts of one meaning from another."""
+    texts = ("How do I reset my password?", "I forgot my login.", "The soup needs salt.")
+    first = lines(maas("nlp", "embed", *texts))[1]
+    assert float(first[2]) > float(first[3]) + 0.2
+
+
+def test_preprocessing_is_in_reach(maas: Run, tmp_path: Path):
+    """Each `maas preprocess` command answers, and what it saves can be used again."""
+    assert maas("preprocess", "normalize", "  ﬁne  ", "--form", "nfkc").stdout == b"fine\n"
+    ids = lines(maas("preprocess", "tokenize", "hello world", "--tokenizer", "minilm-l6"))[1]
+    assert ids[2:6] == ["101", "7592", "2088", "102"]
+    cropped = tmp_path / "cropped.png"
+    size = ("--width", "320", "--height", "200", "--fit", "cover")
+    maas("preprocess", "image", SAMPLES / "lion.jpg", *size, "--save", cropped)
+    assert Image.open(cropped).size == (320, 200)
+    assert lines(maas("vision", "classify", cropped))[1][-1] == "lion"
+    wav = tmp_path / "slow.wav"
+    maas("preprocess", "audio", SAMPLES / "try-again.wav", "--rate", "8000", "--save", wav)
+    converted = json.loads(maas("preprocess", "audio", wav, "--json").stdout)
+    assert (converted["sourceSampleRateHertz"], converted["sourceChannels"]) == (8000, 1)
+
+
+def test_graphs_run(maas: Run):
+    """Both graphs take files with @ and print outputs and nodes."""
+    looked = maas("graph", "run", "look-twice", "--input", f"photo=@{SAMPLES / 'coffee.png'}").stdout.decode()
+    assert "espresso" in looked
+    assert re.search(r"^detect +DetectObjects +━+", looked, re.MULTILINE)
+    heard = maas("graph", "run", "hear-and-judge", "-i", f"recording=@{SAMPLES / 'try-again.wav'}").stdout.decode()
+    assert "fail better" in heard.lower()
+    assert re.search(r"^judge +AnalyzeSentiment +━+", heard, re.MULTILINE)
+
+
+def test_models_tells_what_there_is(maas: Run):
+    """`maas models` lists every service as answering, with models, and both graphs."""
+    found = json.loads(maas("models", "--json").stdout)
+    assert {service["name"].split(".")[1] for service in found["services"]} == {
+        "nlp",
+        "preprocessing",
+        "router",
+        "speech",
+        "vision",
+    }
+    assert not [service for service in found["services"] if "status" in service]
+    assert {graph["name"] for graph in found["graphs"]} == {"hear-and-judge", "look-twice"}
+    listed = lines(maas("graph", "list"))
+    assert [words[0] for words in listed if words and words[0] in ("hear-and-judge", "look-twice")] == [
+        "hear-and-judge",
+        "look-twice",
+    ]
+
+
+def test_a_wrong_photo_is_told_with_its_field(maas: Run):
+    """A file that is no picture fails with the field's name and no trace of Python."""
+    done = maas("vision", "classify", ROOT / "pyproject.toml", code=1)
+    assert done.stdout == b""
+    assert b"INVALID_ARGUMENT: image.content" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_the_demo_shows_everything(maas: Run, mesh: RunningMesh, monkeypatch: pytest.MonkeyPatch):
+    """`maas demo --up` shows a mesh that runs already, with a trace through every layer, and leaves it running."""
+    page = maas("demo", "--up").stdout.decode()
+    assert "A mesh already runs" in page
+    for right in ("espresso", "dining table", "ask not", "word for word what was said", "fail better"):
+        assert right in page.lower().replace("\n    ", " ")
+    for stage in ("gateway", "router", "vision ClassifyImage", "preprocessing TransformImage", "triton compute"):
+        assert stage in page.partition("TRACE")[2]
+    monkeypatch.chdir(ROOT)
+    for command in commands(mesh.address, ROOT / ".build"):
+        assert command in page
+    assert mesh.ready()
+
+
+@pytest.mark.parametrize("which", range(3), ids=["curl", "maas", "python"])
+def test_the_commands_to_try_next_work(mesh: RunningMesh, monkeypatch: pytest.MonkeyPatch, which: int):
+    """Each command that the demo ends with works as it stands, typed in the repository."""
+    monkeypatch.chdir(ROOT)
+    command = commands(mesh.address, ROOT / ".build")[which]
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "SENTIMENT_POSITIVE" in done.stdout or "person" in done.stdout

