@@ -45,6 +45,11 @@ $(BUILD)/models.done: $(CATALOG) .venv/installed
 	@$(BIN)/python -m deploy.models build
 	@touch $@
 
+tracing-ui: $(BUILD)/tracing-ui.done ## fetch the tracing UI
+$(BUILD)/tracing-ui.done: deploy/local/tracing-ui/package.json deploy/local/tracing-ui/package-lock.json .venv/installed
+	@$(BIN)/python -m deploy.local.tracing_ui
+	@touch $@
+
 build: protos models tracing-ui
 
 ##@ Check

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from services.mesh import errors
 from services.mesh.status import to_status
 
 log = structlog.get_logger()
+
+_tracer = trace.get_tracer("maas.server")
 
 Context = ServicerContext[Any, Any]
 
@@ -44,6 +47,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def __init__(self, around: Around) -> None:
         """around: entered before the handler and left with its exception, if any."""
         self._around = around
+        # gRPC asks for the handler at every call; wrapping it once saves a tenth of a small call's time.
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -51,11 +56,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wrap the handler, whatever its kind."""
+        name = handler_call_details.method
+        if name in self._wrapped:
+            return self._wrapped[name]
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method.lstrip("/")
-        if handler is None or not method.startswith("maas."):
-            return handler
-        return _wrap(handler, method, self._around)
+        method = name.lstrip("/")
+        # What no service has is not remembered, so that callers cannot make this grow.
+        if handler is not None and method.startswith("maas."):
+            handler = self._wrapped[name] = _wrap(handler, method, self._around)
+        return handler
 
 
 def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[Any, Any]:
@@ -86,7 +95,7 @@ def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[An
 async def tracing(call: Call) -> AsyncIterator[None]:
     """A server span that continues the caller's trace."""
     parent = propagate.extract({str(key): value for key, value in call.context.invocation_metadata() or ()})
-    with trace.get_tracer("maas.server").start_as_current_span(
+    with _tracer.start_as_current_span(
         call.method,
         context=parent,
         kind=SpanKind.SERVER,
@@ -125,13 +134,19 @@ def access_log() -> Around:
     """One canonical line a call, and its duration as a metric (rpc.server.call.duration)."""
     meter = metrics.get_meter("maas.server")
     duration = meter.create_histogram("rpc.server.call.duration", unit="s", description="Time to answer a call.")
-    active = meter.create_up_down_counter("maas.server.active_calls", description="Calls being answered.")
+    active: Counter[str] = Counter()
+
+    def observe_active(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        return [metrics.Observation(count, {"rpc.method": method}) for method, count in list(active.items())]
+
+    meter.create_observable_up_down_counter(
+        "maas.server.active_calls", [observe_active], description="Calls being answered."
+    )
 
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
         began = time.perf_counter()
-        method = {"rpc.method": call.method}
-        active.add(1, method)
+        active[call.method] += 1
         failure: BaseException | None = None
         try:
             yield
@@ -141,8 +156,8 @@ def access_log() -> Around:
         finally:
             code = outcome(call.context, failure)
             seconds = time.perf_counter() - began
-            active.add(-1, method)
-            duration.record(seconds, {**method, "rpc.response.status_code": code.name})
+            active[call.method] -= 1
+            duration.record(seconds, {"rpc.method": call.method, "rpc.response.status_code": code.name})
             log.info("call", method=call.method, code=code.name, milliseconds=round(seconds * 1000, 1))
 
     return around

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc.aio
 import typer
@@ -24,6 +24,7 @@ from deploy.local.ports import Ports
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.type.v1 import media_pb2
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
+from services.cli.up import running_mesh, settings_for
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.mesh.ports import Array
@@ -143,9 +144,12 @@ async def measure(ports: Ports, photo: bytes, rounds: int, callers: int) -> Tabl
     return table
 
 
-def main(photo: Path, port: int = 8080, rounds: int = 200, callers: int = 8) -> None:
-    """Measure a running mesh with a photo."""
-    Console().print(uvloop.run(measure(Ports.from_base(port), photo.read_bytes(), rounds, callers)))
+def main(port: int = 8200, rounds: int = 200, callers: int = 8) -> None:
+    """Start a mesh, without traces, and measure it."""
+    settings = settings_for(port, traces=False)
+    photo = (settings.build / "samples" / "people-at-table.jpg").read_bytes()
+    with running_mesh(settings, threading.Event()):
+        Console().print(uvloop.run(measure(settings.ports, photo, rounds, callers)))
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def test_json_is_the_gateways_json(maas: Run, mesh: RunningMesh):
     """--json prints what the gateway answers to the same request as JSON."""
     body = json.dumps({"contents": ["What a lovely day!", "How dreadful."]}).encode()
     request = urllib.request.Request(f"http://{mesh.address}/v1/nlp:analyzeSentiment", body)
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - our own http address
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
         over_http = json.loads(answer.read())
     ours = json.loads(maas("nlp", "sentiment", "What a lovely day!", "How dreadful.", "--json").stdout)
     assert list(ours) == list(over_http)

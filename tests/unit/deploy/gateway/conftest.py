@@ -37,6 +37,7 @@ class FakeNlp(nlp_pb2_grpc.NlpServiceServicer):
     ready: bool = True
     metadata: list[dict[str, str]] = field(default_factory=list)
     remaining_seconds: list[float | None] = field(default_factory=list)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def AnalyzeSentiment(
@@ -50,6 +51,9 @@ class FakeNlp(nlp_pb2_grpc.NlpServiceServicer):
                 raise errors.InvalidArgument.field("contents", "is empty")
             case "unavailable":
                 raise errors.Unavailable("the model is loading", reason="MODEL_LOADING", retry_after_seconds=2)
+            case "held":
+                await self.release.wait()
+                request.model = "done"
             case "slow":
                 try:
                     await asyncio.sleep(60)
@@ -66,6 +70,7 @@ class Running:
     """A gateway that runs."""
 
     port: int
+    admin: str
     channel: grpc.aio.Channel
     nlp: FakeNlp
     process: subprocess.Popen[bytes]
@@ -134,7 +139,7 @@ async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Ru
     async with serving([servicer], settings), grpc.aio.insecure_channel(f"127.0.0.1:{public}", options) as channel:
         process = _start(configuration, log)
         try:
-            running = Running(public, channel, nlp, process, log)
+            running = Running(public, f"127.0.0.1:{admin}", channel, nlp, process, log)
             await _healthy(running)
             yield running
         finally:

@@ -70,6 +70,23 @@ async def test_the_trace_context_passes_through(gateway: Any) -> None:
     assert gateway.nlp.metadata[-1]["traceparent"] == traceparent
 
 
+async def test_metadata_of_any_legal_name_passes_through(gateway: Any) -> None:
+    """Underscores and dots are legal in gRPC's names, which many HTTP servers do not."""
+    stub = nlp_pb2_grpc.NlpServiceStub(gateway.channel)
+    metadata = (("my_own.key", "value"), ("my-bin", b"\x00\xff"))
+    await stub.AnalyzeSentiment(pb.AnalyzeSentimentRequest(contents=["fine"]), metadata=metadata)
+    assert gateway.nlp.metadata[-1]["my_own.key"] == "value"
+    assert gateway.nlp.metadata[-1]["my-bin"] == str(b"\x00\xff")
+
+
+async def test_a_call_that_http_itself_forbids(gateway: Any) -> None:
+    """What Envoy refuses for a reason of its own reaches a gRPC caller as plain words, not as JSON."""
+    call = gateway.channel.unary_unary("/maas.nlp.v1.NlpService/Analyze%2FSentiment")(b"")
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call
+    assert "{" not in (failed.value.details() or "")
+
+
 async def test_cancelling_reaches_the_service(gateway: Any) -> None:
     """When the caller gives up, so does the service."""
     stub = nlp_pb2_grpc.NlpServiceStub(gateway.channel)

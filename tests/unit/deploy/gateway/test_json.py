@@ -93,6 +93,15 @@ async def test_a_large_request_is_refused(gateway: Any) -> None:
     assert len(gateway.nlp.metadata) == before
 
 
+@pytest.mark.parametrize("configure", [{"max_json_response_bytes": 65_536}])
+async def test_an_answer_too_large_for_json_is_an_error(gateway: Any) -> None:
+    """An answer above the limit for JSON is an error in JSON, not half an answer, and no reason to try again."""
+    status, headers, body = await gateway.http("POST", SENTIMENT, {"contents": ["fine"], "model": "m" * 100_000})
+    assert (status, headers["content-type"]) == (500, "application/json")
+    assert _reason(body) == "GATEWAY_ERROR"
+    assert len(body["details"]) == 1
+
+
 @pytest.mark.parametrize("configure", [{"rate_limit_per_second": 5}])
 async def test_too_many_calls_are_429(gateway: Any) -> None:
     """Above the rate limit calls are 429 with RetryInfo."""

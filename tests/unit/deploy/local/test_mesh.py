@@ -14,7 +14,7 @@ import pytest
 from deploy.local.lock import AlreadyRunning, Holder, holder, locked
 from deploy.local.mesh import CannotStart, check
 from deploy.local.ports import BLOCK, Ports
-from deploy.local.proc import listeners, owner, resident_bytes
+from deploy.local.proc import is_alive, listeners, owner, resident_bytes
 from deploy.local.processes import processes
 from deploy.local.settings import LocalSettings
 
@@ -23,7 +23,7 @@ from deploy.local.settings import LocalSettings
 def settings(tmp_path: Path) -> LocalSettings:
     """A build that has everything, on ports that are free."""
     build = tmp_path / "build"
-    for name in ("tritonserver", "models", "protos", "tracing-ui/node_modules/autotel-devtools/dist"):
+    for name in ("tritonserver", "models", "assets", "protos", "tracing-ui/node_modules/autotel-devtools/dist"):
         (build / name).mkdir(parents=True)
     (build / "protos/maas.binpb").touch()
     (build / "tracing-ui/node_modules/autotel-devtools/dist/cli.js").touch()
@@ -47,6 +47,7 @@ def test_a_complete_build_passes(settings: LocalSettings) -> None:
     [
         ("protos/maas.binpb", "make protos"),
         ("models", "make models"),
+        ("assets", "make models"),
         ("tritonserver", "make models"),
         ("tracing-ui/node_modules/autotel-devtools/dist/cli.js", "make tracing-ui"),
     ],
@@ -126,3 +127,14 @@ def test_who_listens_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert owner(listeners()[server.getsockname()[1]]) == os.getpid()
     assert resident_bytes(os.getpid()) > 1_000_000
+
+
+def test_a_mesh_that_still_stops_is_waited_for(tmp_path: Path) -> None:
+    """After `maas up` was killed its supervisor stops everything; the next mesh begins when that has ended."""
+    with subprocess.Popen(["bash", "-c", "exec -a supervisord sleep 1"]) as supervisor:
+        with locked(tmp_path, 8080) as lock:
+            lock.write(Holder(1, 8080, supervisor.pid))
+            left = (tmp_path / "lock").read_bytes()
+        (tmp_path / "lock").write_bytes(left)
+        with locked(tmp_path, 8080):
+            assert not is_alive(supervisor.pid)

@@ -100,9 +100,14 @@ def test_the_highest_rank_stops_first(supervisor: Supervisor) -> None:
     """At the end processes stop one rank after the other, and none is left."""
     pids = set(_pids(supervisor).values())
     supervisor.shut_down()
-    wait_for(lambda: not any(is_alive(pid) for pid in pids))
-    stopped = [line for line in supervisor.log_end("supervisord", 50) if "stopped:" in line]
-    assert [name for line in stopped for name in ("first", "second") if name in line] == ["second", "first"]
+
+    def stopped() -> list[str]:
+        lines = [line for line in supervisor.log_end("supervisord", 50) if "stopped:" in line]
+        return [name for line in lines for name in ("first", "second") if name in line]
+
+    wait_for(lambda: len(stopped()) == len(pids))
+    assert stopped() == ["second", "first"]
+    assert not any(is_alive(pid) for pid in pids)
 
 
 def test_no_orphans_when_the_supervisor_is_killed(supervisor: Supervisor, run: Path) -> None:

@@ -76,6 +76,17 @@ def test_a_process_that_was_not_ready_for_a_while() -> None:
     assert watch.look() == ["nlp, triton: ready again after 4.0 s"]
 
 
+def test_a_blip_is_not_told() -> None:
+    """A process that lives and was away for less than a second is no news."""
+    mesh = FakeMesh()
+    watch = mesh.watch()
+    mesh.now, mesh.ready["nlp"] = 1.0, False
+    assert watch.look() == []
+    mesh.now, mesh.ready["nlp"] = 1.5, True
+    assert watch.look() == []
+    assert watch.all_ready
+
+
 def test_a_process_that_keeps_dying_is_started_again_now_and_then() -> None:
     """It is told once an attempt; the longest back-off is RETRY_SECONDS."""
     mesh = FakeMesh()

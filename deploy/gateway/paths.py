@@ -1,0 +1,47 @@
+"""The JSON paths of the mesh, read from the contracts' google.api.http annotations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+_VARIABLE = re.compile(r"\{[^}]*\}")
+
+
+@dataclass(frozen=True)
+class JsonPath:
+    """A path that the transcoder understands.
+
+    pattern: regular expression of the whole path. methods: the HTTP methods it takes. service: full gRPC name.
+    """
+
+    pattern: str
+    methods: tuple[str, ...]
+    service: str
+
+
+def json_paths(descriptors: Path, services: Collection[str]) -> list[JsonPath]:
+    """Every JSON path of these services (full names)."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for file in FileDescriptorSet.FromString(descriptors.read_bytes()).file:
+        for service in file.service:
+            name = f"{file.package}.{service.name}"
+            if name not in services:
+                continue
+            for method in service.method:
+                rule = method.options.Extensions[annotations_pb2.http]
+                for each in (rule, *rule.additional_bindings):
+                    kind = each.WhichOneof("pattern")
+                    if kind in ("get", "put", "post", "delete", "patch"):
+                        found.setdefault((_pattern(getattr(each, kind)), name), set()).add(kind.upper())
+    return [JsonPath(pattern, tuple(sorted(methods)), name) for (pattern, name), methods in sorted(found.items())]
+
+
+def _pattern(template: str) -> str:
+    """A path with variables, such as /v1/graphs/{graph}:run, as a regular expression."""
+    return "[^/]+".join(re.escape(piece) for piece in _VARIABLE.split(template))

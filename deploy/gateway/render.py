@@ -1,0 +1,97 @@
+"""Renders the Envoy configuration: one template for one machine and for Kubernetes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+
+from deploy.gateway.paths import json_paths
+from deploy.gateway.replies import local_replies
+
+_MEBIBYTE = 1024 * 1024
+# A page that is served from this machine may call the gateway from a browser.
+LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:[0-9]+)?"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where something listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A service behind the gateway.
+
+    name: the one word, "nlp"; cluster and route are called so.
+    service: full name of the gRPC service.
+    limit_seconds: longest time a call may take; also the deadline of a call whose caller set none.
+    """
+
+    name: str
+    service: str
+    address: Address
+    limit_seconds: int
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Paths of the gateway's certificate chain and private key, PEM."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Everything in which one gateway differs from another.
+
+    upstreams: the services; the one called "router" also answers health and reflection for the whole mesh.
+    descriptors: path of the descriptor set that `make protos` writes.
+    discovery: STATIC takes addresses as they are, STRICT_DNS resolves names again and again, to every replica.
+    tracing: of an OTLP/gRPC receiver; None records no spans, but the caller's trace context still passes through.
+    origins: regular expression of the web origins that may call with gRPC-Web.
+    max_request_bytes: larger ones fail with RESOURCE_EXHAUSTED, or 413 for JSON.
+    rate_limit_per_second: calls beyond it fail with RESOURCE_EXHAUSTED, or 429 for JSON; None is no limit.
+    max_ejection_percent: of a service's replicas that may be ejected for their errors at once. With 50, one replica
+        alone is never ejected, since nobody could take over; the active health check marks it instead.
+    """
+
+    listen: Address
+    admin: Address
+    upstreams: tuple[Upstream, ...]
+    descriptors: str
+    discovery: Literal["STATIC", "STRICT_DNS"] = "STATIC"
+    tracing: Address | None = None
+    tls: Tls | None = None
+    origins: str = LOCAL_ORIGINS
+    max_request_bytes: int = 32 * _MEBIBYTE
+    max_json_response_bytes: int = 64 * _MEBIBYTE
+    max_connections: int = 10_000
+    rate_limit_per_second: int | None = None
+    max_ejection_percent: int = 50
+
+
+def render(gateway: Gateway) -> str:
+    """The configuration as YAML text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - YAML, not HTML; strings go through tojson
+    )
+    template = environment.get_template("envoy.yaml.j2")
+    names = {upstream.service: upstream.name for upstream in gateway.upstreams}
+    text = template.render(
+        gateway=gateway,
+        names=names,
+        paths=json_paths(Path(gateway.descriptors), names),
+        replies=local_replies([(name, service) for service, name in names.items()], gateway.max_request_bytes),
+    )
+    return text + "\n"

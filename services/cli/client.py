@@ -1,0 +1,93 @@
+"""One way to call the mesh: a trace for each call, and errors as a person wants to read them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import grpc
+import typer
+from google.protobuf.message import Message
+
+from services.cli import traces
+from services.cli.failure import explain
+from services.cli.output import errors, milliseconds
+
+Answer = TypeVar("Answer", bound=Message)
+
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that was made. `seconds`: from the request's first byte to the answer's last, as the caller sees it."""
+
+    method: str
+    trace_id: str
+    seconds: float
+
+
+@dataclass
+class Mesh:
+    """An open connection to the mesh at an address (host:port). `collector`: where its spans go, or ""."""
+
+    address: str
+    timeout_seconds: float
+    channel: grpc.Channel
+    collector: str
+    calls: list[Call] = field(default_factory=list)
+
+    def call(self, method: str, request: Message, answer: type[Answer]) -> Answer:
+        """Call a unary method, "package.Service/Method", within the time-out. Raises grpc.RpcError when it fails."""
+        invoke = self.channel.unary_unary(
+            f"/{method}", request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
+        )
+        begin = time.perf_counter()
+        with traces.traced(method, self.collector) as trace:
+            try:
+                found: Answer = invoke(
+                    request, timeout=self.timeout_seconds, metadata=(("traceparent", trace.traceparent),)
+                )
+            finally:
+                self.calls.append(Call(method, trace.trace_id, time.perf_counter() - begin))
+        return found
+
+
+@contextmanager
+def connect(
+    address: str, timeout_seconds: float, *, quiet: bool = False, collector: str | None = None
+) -> Iterator[Mesh]:
+    """A connection for the calls of one command; its spans go to a collector, that of the environment by default.
+
+    A call that fails inside is explained on standard error and ends the command with code 1. At the end the last call's
+    time and trace are printed there too, unless `quiet`.
+    """
+    options = [
+        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+        # The mesh is a place the caller names; a proxy for the web has no part in it.
+        ("grpc.enable_http_proxy", 0),
+    ]
+    with grpc.insecure_channel(address, options=options) as channel:
+        mesh = Mesh(address, timeout_seconds, channel, traces.collector() if collector is None else collector)
+        try:
+            yield mesh
+        except grpc.RpcError as error:
+            if explain(error, address, timeout_seconds):
+                _footer(mesh)
+            raise typer.Exit(1) from None
+        if not quiet:
+            _footer(mesh)
+
+
+def _footer(mesh: Mesh) -> None:
+    """One dim line: which method, how long, which trace, and where to see it."""
+    for call in mesh.calls[-1:]:
+        ui = traces.ui_of(mesh.address)
+        where = traces.link(ui, call.trace_id) if ui else f"trace {call.trace_id}"
+        line = f"{call.method.rpartition('/')[2]} · {milliseconds(call.seconds)} · {where}"
+        # Unbroken, so that a terminal still knows the link as one.
+        errors().print(line, style="dim", soft_wrap=True)

@@ -1,0 +1,67 @@
+"""`maas models`: what the mesh can do, as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from maas.router.v1 import router_pb2 as pb
+from maas.type.v1.model_pb2 import ModelInfo
+from services.cli.client import connect
+from services.cli.options import TIMEOUT_SECONDS, Address, Json, Timeout
+from services.cli.output import show, table
+
+
+def models(*, address: Address, timeout: Timeout = TIMEOUT_SECONDS, as_json: Json = False) -> None:
+    """List the services, models and graphs of the mesh, as they are now."""
+    with connect(address, timeout) as mesh:
+        answer = mesh.call(
+            "maas.router.v1.RouterService/ListCapabilities", pb.ListCapabilitiesRequest(), pb.ListCapabilitiesResponse
+        )
+        show(answer, capabilities(answer), as_json=as_json)
+
+
+def capabilities(answer: pb.ListCapabilitiesResponse) -> RenderableType:
+    """Three tables: services, models, graphs."""
+    services = table("service", "methods")
+    for service in answer.services:
+        methods = Text(", ".join(service.methods))
+        if service.HasField("status"):
+            methods = Text(f"did not answer: {service.status.message}", "red")
+        services.add_row(service.name, methods)
+    every = [model for service in answer.services for model in service.models]
+    return Group(services, "", models_table(every), "", graphs_table(answer.graphs))
+
+
+def models_table(models: Iterable[ModelInfo]) -> Table:
+    """A line a model; * marks the one that answers when a request names none."""
+    made = table("model", "task", "about")
+    for model in models:
+        voices = [f"voices: {', '.join(model.voices)}"] if model.voices else []
+        figures = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in sorted(model.metrics.items())]
+        facts = [_few(model.language_codes), model.licence, *voices, *figures]
+        about = Text.assemble(model.summary, "\n", (" · ".join(fact for fact in facts if fact), "dim"))
+        made.add_row(f"{model.name}{'*' if model.default else ''}", model.task, about)
+    return made
+
+
+def graphs_table(graphs: Iterable[pb.GraphCapability]) -> Table:
+    """A line a graph: what it takes, what it gives."""
+    made = table("graph", "about")
+    for graph in graphs:
+        facts = f"takes {_parameters(graph.inputs)}\ngives {_parameters(graph.outputs)}"
+        made.add_row(graph.name, Text.assemble(graph.summary, "\n", (facts, "dim")))
+    return made
+
+
+def _parameters(parameters: Iterable[pb.GraphParameter]) -> str:
+    kinds = [(each.name, pb.ValueKind.Name(each.kind).removeprefix("VALUE_KIND_").lower()) for each in parameters]
+    return ", ".join(f"{name} ({kind})" for name, kind in kinds)
+
+
+def _few(names: Sequence[str], limit: int = 3) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

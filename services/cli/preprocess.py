@@ -1,0 +1,198 @@
+"""`maas preprocess`: raw input to tensors and clean data."""
+
+from __future__ import annotations
+
+import struct
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from maas.preprocessing.v1 import preprocessing_pb2 as pb
+from maas.type.v1.media_pb2 import Audio, Image
+from maas.type.v1.tensor_pb2 import Tensor
+from services.cli.client import connect
+from services.cli.options import TIMEOUT_SECONDS, Address, Json, Photo, Recording, Texts, Timeout, lines, write
+from services.cli.output import errors, seconds, show, table
+
+app = typer.Typer(no_args_is_help=True, help="Raw input to tensors and clean data.")
+_SERVICE = "maas.preprocessing.v1.PreprocessingService"
+
+
+class Fit(StrEnum):
+    """How a picture is brought to a size; the proto explains each."""
+
+    STRETCH = "stretch"
+    COVER = "cover"
+    CONTAIN = "contain"
+
+
+class Form(StrEnum):
+    """Unicode normalisation forms."""
+
+    NFC = "nfc"
+    NFKC = "nfkc"
+
+
+@app.command()
+def normalize(
+    contents: Texts,
+    *,
+    address: Address,
+    form: Annotated[Form, typer.Option(help="Unicode form; nfkc also replaces compatibility characters.")] = Form.NFC,
+    fold_case: Annotated[bool, typer.Option("--fold-case", help="Lower the case.")] = False,
+    keep_line_breaks: Annotated[bool, typer.Option("--keep-line-breaks", help="Leave line breaks.")] = False,
+    timeout: Timeout = TIMEOUT_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Clean texts: Unicode form, control characters, white space, case. Prints one a line."""
+    request = pb.NormalizeTextRequest(
+        contents=lines(contents),
+        unicode_form=pb.UnicodeForm.Value(f"UNICODE_FORM_{form.name}"),
+        fold_case=fold_case,
+        keep_line_breaks=keep_line_breaks,
+    )
+    with connect(address, timeout) as mesh:
+        answer = mesh.call(f"{_SERVICE}/NormalizeText", request, pb.NormalizeTextResponse)
+        show(answer, "\n".join(answer.contents), as_json=as_json)
+
+
+@app.command()
+def tokenize(
+    contents: Texts,
+    *,
+    address: Address,
+    tokenizer: Annotated[str, typer.Option(metavar="NAME", help="Which; `maas preprocess config` lists them.")],
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="Cut after so many; 0 leaves it to the service.")] = 0,
+    timeout: Timeout = TIMEOUT_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Split texts into the token ids of a tokenizer."""
+    request = pb.TokenizeTextRequest(contents=lines(contents), tokenizer=tokenizer, max_tokens=max_tokens)
+    with connect(address, timeout) as mesh:
+        answer = mesh.call(f"{_SERVICE}/TokenizeText", request, pb.TokenizeTextResponse)
+        show(answer, tokens(list(request.contents), answer), as_json=as_json)
+
+
+@app.command()
+def image(
+    photo: Photo,
+    *,
+    address: Address,
+    width: Annotated[int, typer.Option(metavar="PIXELS", help="0 keeps the picture's own size.")] = 0,
+    height: Annotated[int, typer.Option(metavar="PIXELS", help="0 keeps the picture's own size.")] = 0,
+    fit: Annotated[Fit, typer.Option(help="How the picture is brought to that size.")] = Fit.STRETCH,
+    crop_fraction: Annotated[float, typer.Option(metavar="0..1", help="With cover: the share of the crop used.")] = 0.0,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the pixels as a picture.")] = None,
+    timeout: Timeout = TIMEOUT_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Decode a picture, turn it upright, scale and crop it."""
+    content = photo.read()
+    if save:
+        from services.cli import picture  # noqa: PLC0415 - Pillow is only for those who draw
+
+        picture.require_format(save)
+    request = pb.TransformImageRequest(
+        image=Image(content=content),
+        width=width,
+        height=height,
+        fit=pb.Fit.Value(f"FIT_{fit.name}"),
+        crop_fraction=crop_fraction,
+    )
+    with connect(address, timeout) as mesh:
+        answer = mesh.call(f"{_SERVICE}/TransformImage", request, pb.TransformImageResponse)
+        show(answer, pixels(answer), as_json=as_json)
+        if save:
+            rows, columns = answer.pixels.shape[:2]
+            picture.save_pixels(answer.pixels.content, columns, rows, save)
+            errors().print(f"wrote {save}")
+
+
+@app.command()
+def audio(
+    recording: Recording,
+    *,
+    address: Address,
+    rate: Annotated[int, typer.Option(metavar="HERTZ", help="Samples a second; 0 means 16000.")] = 0,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the samples as a WAV file.")] = None,
+    timeout: Timeout = TIMEOUT_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Decode a recording, mix it to one channel and resample it."""
+    request = pb.ConvertAudioRequest(audio=Audio(content=recording.read()), sample_rate_hertz=rate)
+    with connect(address, timeout) as mesh:
+        answer = mesh.call(f"{_SERVICE}/ConvertAudio", request, pb.ConvertAudioResponse)
+        show(answer, samples(answer), as_json=as_json)
+        if save:
+            write(save, wav(answer.samples.content, answer.sample_rate_hertz))
+            errors().print(f"wrote {save}")
+
+
+@app.command()
+def config(*, address: Address, timeout: Timeout = TIMEOUT_SECONDS, as_json: Json = False) -> None:
+    """List the tokenizers and formats of this service."""
+    with connect(address, timeout) as mesh:
+        answer = mesh.call(
+            f"{_SERVICE}/GetPreprocessingConfig", pb.GetPreprocessingConfigRequest(), pb.GetPreprocessingConfigResponse
+        )
+        made = table("kind", "names")
+        made.add_row("tokenizers", ", ".join(answer.tokenizers))
+        made.add_row("picture formats", ", ".join(answer.image_formats))
+        made.add_row("audio formats", ", ".join(answer.audio_formats))
+        show(answer, made, as_json=as_json)
+
+
+def tokens(contents: list[str], answer: pb.TokenizeTextResponse) -> Table:
+    """A line a text: how many tokens, whether it was cut, and their ids."""
+    made = table("tokens", "cut", "ids", "text", right="tokens")
+    rows = zip(contents, _rows(answer.input_ids), _rows(answer.attention_mask), answer.truncated, strict=False)
+    for content, ids, mask, cut in rows:
+        kept = [str(number) for number, real in zip(ids, mask, strict=True) if real]
+        made.add_row(str(len(kept)), "yes" if cut else "no", " ".join(kept), content)
+    return made
+
+
+def pixels(answer: pb.TransformImageResponse) -> Table:
+    """One line: the picture that came, and the part of it that the pixels show."""
+    made = table("pixels", "source", "format", "region_shown")
+    rows, columns = answer.pixels.shape[:2]
+    box = answer.source_region
+    region = f"{box.x_min:.2f},{box.y_min:.2f} to {box.x_max:.2f},{box.y_max:.2f}"
+    source = f"{answer.source_width} x {answer.source_height}"
+    made.add_row(f"{columns} x {rows}", source, answer.source_format, region)
+    return made
+
+
+def samples(answer: pb.ConvertAudioResponse) -> Table:
+    """One line: the samples, and the recording they came from."""
+    columns = ("samples", "hertz", "seconds", "codec", "source_hertz", "source_channels")
+    made = table(*columns, right="samples hertz seconds")
+    made.add_row(
+        str(answer.samples.shape[0]),
+        str(answer.sample_rate_hertz),
+        f"{seconds(answer.duration):.2f}",
+        answer.source_codec,
+        str(answer.source_sample_rate_hertz),
+        str(answer.source_channels),
+    )
+    return made
+
+
+def wav(content: bytes, sample_rate_hertz: int) -> bytes:
+    """A WAV file of float32 samples (little-endian, one channel), bit for bit."""
+    ieee_float, channels, width = 3, 1, 4
+    form = struct.pack(
+        "<HHIIHHH", ieee_float, channels, sample_rate_hertz, sample_rate_hertz * width, width, 8 * width, 0
+    )
+    chunks = [(b"fmt ", form), (b"fact", struct.pack("<I", len(content) // width)), (b"data", content)]
+    body = b"WAVE" + b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _rows(tensor: Tensor) -> list[tuple[int, ...]]:
+    """The rows of an INT64 [rows, columns] tensor."""
+    rows, columns = tensor.shape
+    return [struct.unpack_from(f"<{columns}q", tensor.content, 8 * columns * row) for row in range(rows)]

@@ -1,0 +1,183 @@
+"""One call is one trace: who called whom, seen in the real tracing UI after real calls through the real gateway."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+
+from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
+from maas.router.v1 import router_pb2, router_pb2_grpc
+from maas.speech.v1 import speech_pb2, speech_pb2_grpc
+from maas.type.v1 import media_pb2
+from maas.vision.v1 import vision_pb2, vision_pb2_grpc
+from services.cli.waterfall import Span, fetch
+
+SAMPLES = Path(__file__).parents[2] / ".build/samples"
+PHOTO = "coffee.png"
+RECORDING = "ask-not.wav"
+# Sent as a text, and looked for in everything that was recorded.
+CANARY = "xyzzy-plugh-canary"
+
+PREPROCESSING = "maas.preprocessing.v1.PreprocessingService"
+NLP, VISION, SPEECH = "maas.nlp.v1.NlpService", "maas.vision.v1.VisionService", "maas.speech.v1.SpeechService"
+INFER = "inference.GRPCInferenceService/ModelInfer"
+
+
+def served(service: str, method: str, preparation: str | None) -> list[list[tuple[str, str]]]:
+    """What hangs below a call of a service: preparation of its input, and a model's queue and execution."""
+    call = (service, method)
+    edges = [[call, (service, INFER), ("triton", f"triton {stage}")] for stage in ("queue", "compute")]
+    if preparation:
+        prepare = f"{PREPROCESSING}/{preparation}"
+        edges.append([call, (service, prepare), ("preprocessing", prepare)])
+    return edges
+
+
+def through_gateway(service: str, method: str, preparation: str | None) -> list[list[tuple[str, str]]]:
+    """The same, called from outside."""
+    return [[("gateway", method), *edges] for edges in served(service, method, preparation)]
+
+
+def node(graph_node: str, service: str, method: str, preparation: str | None) -> list[list[tuple[str, str]]]:
+    """The same, called by a node of a graph."""
+    run = "maas.router.v1.RouterService/RunGraph"
+    above = [("gateway", run), ("router", run), ("router", f"node {graph_node}"), ("router", method)]
+    return [[*above, *edges] for edges in served(service, method, preparation)]
+
+
+# Call -> chains of (service, span) in which each span is the parent of the next.
+EDGES = {
+    "sentiment": through_gateway("nlp", f"{NLP}/AnalyzeSentiment", "TokenizeText"),
+    "embed": through_gateway("nlp", f"{NLP}/EmbedText", "TokenizeText"),
+    "classify": through_gateway("vision", f"{VISION}/ClassifyImage", "TransformImage"),
+    "detect": through_gateway("vision", f"{VISION}/DetectObjects", "TransformImage"),
+    "recognize": through_gateway("speech", f"{SPEECH}/Recognize", "ConvertAudio"),
+    "synthesize": through_gateway("speech", f"{SPEECH}/SynthesizeSpeech", None),
+    "look-twice": [
+        *node("classify", "vision", f"{VISION}/ClassifyImage", "TransformImage"),
+        *node("detect", "vision", f"{VISION}/DetectObjects", "TransformImage"),
+    ],
+    "hear-and-judge": [
+        *node("hear", "speech", f"{SPEECH}/Recognize", "ConvertAudio"),
+        *node("judge", "nlp", f"{NLP}/AnalyzeSentiment", "TokenizeText"),
+    ],
+}
+
+
+def run(channel, call, metadata):
+    """One of the calls of the table."""
+    photo, recording = (SAMPLES / PHOTO).read_bytes(), (SAMPLES / RECORDING).read_bytes()
+    image, audio = media_pb2.Image(content=photo), media_pb2.Audio(content=recording)
+    nlp, vision = nlp_pb2_grpc.NlpServiceStub(channel), vision_pb2_grpc.VisionServiceStub(channel)
+    speech, router = speech_pb2_grpc.SpeechServiceStub(channel), router_pb2_grpc.RouterServiceStub(channel)
+    value = router_pb2.Value
+    method, request = {
+        "sentiment": (nlp.AnalyzeSentiment, nlp_pb2.AnalyzeSentimentRequest(contents=[CANARY])),
+        "embed": (nlp.EmbedText, nlp_pb2.EmbedTextRequest(contents=[CANARY])),
+        "classify": (vision.ClassifyImage, vision_pb2.ClassifyImageRequest(image=image)),
+        "detect": (vision.DetectObjects, vision_pb2.DetectObjectsRequest(image=image)),
+        "recognize": (speech.Recognize, speech_pb2.RecognizeRequest(audio=audio)),
+        "synthesize": (speech.SynthesizeSpeech, speech_pb2.SynthesizeSpeechRequest(text=CANARY)),
+        "look-twice": (
+            router.RunGraph,
+            router_pb2.RunGraphRequest(graph="look-twice", inputs={"photo": value(data=photo)}),
+        ),
+        "hear-and-judge": (
+            router.RunGraph,
+            router_pb2.RunGraphRequest(graph="hear-and-judge", inputs={"recording": value(data=recording)}),
+        ),
+    }[call]
+    return method(request, timeout=60, metadata=metadata)
+
+
+def missing(spans: list[Span], chains: list[list[tuple[str, str]]]) -> list[list[tuple[str, str]]]:
+    """The chains that the trace does not have."""
+
+    def has(chain: list[tuple[str, str]], parents: list[Span] | None) -> bool:
+        (service, name), *below = chain
+        found = [
+            span
+            for span in spans
+            if (span.service, span.name) == (service, name)
+            and (parents is None or span.parent_id in {parent.span_id for parent in parents})
+        ]
+        return bool(found) and (not below or has(below, found))
+
+    return [chain for chain in chains if not has(chain, None)]
+
+
+@pytest.fixture(scope="module")
+def channel(mesh):
+    with grpc.insecure_channel(mesh.address) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ui(mesh):
+    return f"127.0.0.1:{mesh.ports.tracing_http}"
+
+
+@pytest.mark.parametrize("call", EDGES)
+def test_the_trace_has_its_edges(channel, ui, wait_for, call):
+    """From the caller's own span to Triton's queue and execution, each parent has its child."""
+    trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
+    run(channel, call, [("traceparent", f"00-{trace_id}-{caller}-01")])
+    spans: list[Span] = []
+
+    def complete() -> bool:
+        spans[:] = fetch(ui, trace_id)
+        return not missing(spans, EDGES[call])
+
+    try:
+        wait_for(complete, "all edges are there", 20)
+    except AssertionError:
+        pytest.fail(f"missing: {missing(spans, EDGES[call])}")
+    assert [span.service for span in spans if span.parent_id == caller] == ["gateway"]
+    assert not any(span.failed for span in spans)
+
+
+def test_an_error_is_marked_where_it_happened(channel, ui, wait_for):
+    """A call with an unreadable picture has INVALID_ARGUMENT on preprocessing's span, and on those above it."""
+    trace_id = secrets.token_hex(16)
+    request = vision_pb2.ClassifyImageRequest(image=media_pb2.Image(content=b"no picture"))
+    with pytest.raises(grpc.RpcError) as caught:
+        vision_pb2_grpc.VisionServiceStub(channel).ClassifyImage(
+            request, timeout=30, metadata=[("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")]
+        )
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    wait_for(
+        lambda: {span.service for span in fetch(ui, trace_id)} >= {"gateway", "vision", "preprocessing"}, "spans", 20
+    )
+    found = json.loads(query(ui, trace_id))["traces"][0]["spans"]
+    codes = {
+        (span["attributes"]["service.name"], span["kind"]): span["attributes"].get("rpc.response.status_code")
+        for span in found
+    }
+    assert codes["preprocessing", "SERVER"] == codes["vision", "CLIENT"] == codes["vision", "SERVER"]
+    assert codes["vision", "SERVER"] == "INVALID_ARGUMENT"
+    assert next(span["status"]["code"] for span in found if span["kind"] == "CLIENT") == "ERROR"
+
+
+def query(ui, trace_id):
+    body = json.dumps({"query": f"trace_id = {trace_id}", "limit": 1}).encode()
+    asked = urllib.request.Request(
+        f"http://{ui}/api/query/traces", data=body, headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_nothing_of_the_payload_is_recorded(channel, ui, mesh, wait_for):
+    """A text that was sent is in no span and in no log."""
+    trace_id = secrets.token_hex(16)
+    run(channel, "sentiment", [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
+    wait_for(lambda: not missing(fetch(ui, trace_id), EDGES["sentiment"]), "all edges are there", 20)
+    assert CANARY not in query(ui, trace_id)
+    logs = [path for path in mesh.run_directory.rglob("*.log*") if path.is_file()]
+    assert any(trace_id in path.read_text(errors="replace") for path in logs)
+    assert not [path.name for path in logs if CANARY in path.read_text(errors="replace")]
