@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import grpc
 import typer
@@ -23,7 +23,10 @@ _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Call:
-    """A call that was made. `seconds`: from the request's first byte to the answer's last, as the caller sees it."""
+    """A call that was made.
+
+    trace_id: "" when none is recorded. seconds: from the request's first byte to the answer's last.
+    """
 
     method: str
     trace_id: str
@@ -46,13 +49,15 @@ class Mesh:
             f"/{method}", request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
         )
         begin = time.perf_counter()
-        with traces.traced(method, self.collector) as trace:
+        with traces.traced(method, self.collector) as metadata:
             try:
-                found: Answer = invoke(
-                    request, timeout=self.timeout_seconds, metadata=(("traceparent", trace.traceparent),)
-                )
+                found, call = invoke.with_call(request, timeout=self.timeout_seconds, metadata=metadata)
+            except grpc.RpcError as error:
+                # What a call raises is the call itself, though grpc's types do not say so.
+                call = cast("grpc.Call", error)
+                raise
             finally:
-                self.calls.append(Call(method, trace.trace_id, time.perf_counter() - begin))
+                self.calls.append(Call(method, traces.trace_id(call), time.perf_counter() - begin))
         return found
 
 
@@ -86,8 +91,9 @@ def connect(
 def _footer(mesh: Mesh) -> None:
     """One dim line: which method, how long, which trace, and where to see it."""
     for call in mesh.calls[-1:]:
-        ui = traces.ui_of(mesh.address)
-        where = traces.link(ui, call.trace_id) if ui else f"trace {call.trace_id}"
-        line = f"{call.method.rpartition('/')[2]} · {milliseconds(call.seconds)} · {where}"
+        told = [call.method.rpartition("/")[2], milliseconds(call.seconds)]
+        if call.trace_id:
+            ui = traces.ui_of(mesh.address)
+            told.append(traces.link(ui, call.trace_id) if ui else f"trace {call.trace_id}")
         # Unbroken, so that a terminal still knows the link as one.
-        errors().print(line, style="dim", soft_wrap=True)
+        errors().print(" · ".join(told), style="dim", soft_wrap=True)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+
+import grpc
 
 from deploy.local.ports import Ports
 
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 
-@dataclass(frozen=True)
-class Trace:
-    """The trace of one call. `traceparent` is its W3C header."""
-
-    trace_id: str
-    traceparent: str
+# In which the gateway answers with the call's trace id, when it records traces.
+_TRACE_HEADER = "x-trace-id"
 
 
 def collector() -> str:
@@ -28,20 +24,25 @@ def collector() -> str:
 
 
 @contextmanager
-def traced(method: str, endpoint: str) -> Iterator[Trace]:
-    """A trace for a call of "package.Service/Method".
+def traced(method: str, endpoint: str) -> Iterator[tuple[tuple[str, str], ...]]:
+    """The metadata with which a call of "package.Service/Method" becomes part of a trace.
 
-    With a collector's URL the call is a client span of service "maas" that is sent there; with "", the trace has a
-    random id and begins at the gateway.
+    With a collector's URL the call is a client span of service "maas" that is sent there; with "", there is none, and
+    the trace begins at the gateway.
     """
-    if endpoint:
-        from services.cli.spans import client_span  # noqa: PLC0415 - the SDK takes longer to import than a call takes
+    if not endpoint:
+        yield ()
+        return
+    from services.cli.spans import client_span  # noqa: PLC0415 - the SDK takes longer to import than a call takes
 
-        with client_span(method, endpoint) as (trace_id, span_id):
-            yield Trace(trace_id, f"00-{trace_id}-{span_id}-01")
-    else:
-        trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-        yield Trace(trace_id, f"00-{trace_id}-{span_id}-01")
+    with client_span(method, endpoint) as (trace_id, span_id):
+        yield (("traceparent", f"00-{trace_id}-{span_id}-01"),)
+
+
+def trace_id(call: grpc.Call) -> str:
+    """The trace of a call that has ended, as the gateway told it, or "" when it records none."""
+    told = [*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())]
+    return next((str(value) for key, value in told if key == _TRACE_HEADER), "")
 
 
 def ui_of(address: str) -> str:

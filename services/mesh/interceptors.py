@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 _tracer = trace.get_tracer("maas.server")
 
+# So long before its deadline a call is told that it failed.
+_ANSWER_SECONDS = 0.05
+
 Context = ServicerContext[Any, Any]
 
 
@@ -166,19 +169,21 @@ def access_log() -> Around:
 def errors_to_status(default_deadline_seconds: float) -> Around:
     """Domain errors become statuses with details; anything else INTERNAL, logged here and not shown to the caller.
 
-    A call whose client set no deadline gets the default one.
+    A call whose client set no deadline gets the default one. The handler is stopped a little before the deadline, since
+    at the deadline itself gRPC answers with a bare status.
     """
 
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
-        limit = default_deadline_seconds if call.context.time_remaining() is None else None
+        remaining = call.context.time_remaining()
+        seconds = default_deadline_seconds if remaining is None else max(0.0, remaining)
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(seconds - min(_ANSWER_SECONDS, seconds / 20)):
                 yield
         except errors.MeshError as error:
             await call.context.abort_with_status(rpc_status.to_status(to_status(error)))
         except TimeoutError:
-            late = errors.DeadlineExceeded(f"not answered within {default_deadline_seconds:g} seconds")
+            late = errors.DeadlineExceeded("the deadline passed before the answer was ready")
             await call.context.abort_with_status(rpc_status.to_status(to_status(late)))
         except (AbortError, asyncio.CancelledError, GeneratorExit):
             raise

@@ -157,7 +157,7 @@ async def test_cancelling_reaches_the_handler(kind, spans):
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_caller_s_deadline_stops_the_handler(kind, spans):
-    """When the caller's time is over the handler is cancelled, and the span says DEADLINE_EXCEEDED."""
+    """When the caller's time is over the handler is cancelled, and caller and span are told DEADLINE_EXCEEDED."""
 
     async def forever(context):
         await asyncio.Event().wait()

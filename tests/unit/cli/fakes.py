@@ -26,10 +26,12 @@ Reply = Message | Status | Callable[[Message, grpc.ServicerContext], Message]
 class FakeMesh(grpc.GenericRpcHandler):
     """Answers every method of the contracts with what a test put into `replies` under the method's last name.
 
-    A Status fails the call, a function is called; what arrived is kept in `requests` and `metadata`.
+    A Status fails the call, a function is called; what arrived is kept in `requests` and `metadata`. `trace_id` is what
+    a gateway that records traces would tell.
     """
 
     address: str = ""
+    trace_id: str = ""
     replies: dict[str, Reply] = field(default_factory=dict)
     requests: list[Message] = field(default_factory=list)
     metadata: list[dict[str, str | bytes]] = field(default_factory=list)
@@ -51,6 +53,8 @@ class FakeMesh(grpc.GenericRpcHandler):
     def _answer(self, name: str, request: Message, context: grpc.ServicerContext) -> Message:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
+        if self.trace_id:
+            context.send_initial_metadata([("x-trace-id", self.trace_id)])
         reply = self.replies[name]
         if isinstance(reply, Status):
             context.abort_with_status(rpc_status.to_status(reply))
