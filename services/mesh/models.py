@@ -15,6 +15,9 @@ from services.mesh import errors
 
 log = structlog.get_logger()
 
+# How often the source is asked while models are missing, so that a service is ready soon after them.
+_IMPATIENT_SECONDS = 0.25
+
 
 class ModelCard(BaseModel):
     """What a service knows of a model: its catalog entry."""
@@ -91,7 +94,7 @@ class Models:
         """Refresh for ever; run it as a task."""
         while True:
             await self.refresh()
-            await asyncio.sleep(self._poll_seconds)
+            await asyncio.sleep(self._poll_seconds if self.ready() else min(self._poll_seconds, _IMPATIENT_SECONDS))
 
     async def refresh(self) -> None:
         """Ask the source once. Never raises MeshError: an unreachable source means that nothing is ready."""
