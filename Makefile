@@ -65,7 +65,7 @@ check: protos ## lint, types, layers, contracts
 	@$(BIN)/buf lint $(DESCRIPTORS) --config protos/buf.yaml
 	@$(BIN)/buf breaking $(DESCRIPTORS) --against protos/released.binpb --config protos/buf.yaml
 
-bench: build ## measure what the mesh adds to an inference, beside Triton alone
+bench: build ## measure what the mesh adds to an inference, beside Triton alone; preprocessing apart and in process
 	@$(BIN)/python -m tests.bench.overhead
 
 ##@ Maintain

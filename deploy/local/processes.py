@@ -97,8 +97,12 @@ def _service(name: str, settings: LocalSettings) -> Process:
     for backend in _BACKENDS[name]:
         port = ports.triton_grpc if backend == "triton" else getattr(ports, backend)
         environment[f"{prefix}_{backend.upper()}_ADDRESS"] = address(port)
-    if name == "preprocessing":
-        environment["PREPROCESSING_ASSETS_DIRECTORY"] = str(settings.build / "assets")
+    # The service itself runs either way: graphs and callers of its contract need it.
+    in_process = settings.preprocessing == "in-process" and "triton" in _BACKENDS[name]
+    if in_process:
+        environment[f"{prefix}_PREPROCESSING_ADDRESS"] = "in-process"
+    if in_process or name == "preprocessing":
+        environment[f"{prefix}_ASSETS_DIRECTORY"] = str(settings.build / "assets")
     return Process(
         name=name,
         command=(sys.executable, "-m", f"services.{name}"),

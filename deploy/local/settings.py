@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +21,11 @@ class LocalSettings(BaseSettings):
     port: int = Field(8080, gt=0, le=65536 - BLOCK, description="of the gateway; the others follow it")
     build_directory: Path = Field(REPOSITORY / ".build", description="what `make` built: models, descriptors, the UI")
     run_directory: Path | None = Field(None, description="logs and process ids; by default one a port, run/PORT")
+    preprocessing: Literal["remote", "in-process"] = Field(
+        "remote",
+        description="where nlp, vision and speech have their input opened: by the preprocessing service, so that files "
+        "of strangers are decoded in a process of their own, or in their own processes, which saves a hop a call",
+    )
     traces: bool = Field(default=False, description="whether to record traces and start the tracing UI")
     start_seconds: float = Field(180.0, gt=0, description="the mesh must be ready within that time")
     drain_seconds: float = Field(20.0, gt=0, description="calls in flight may finish for so long when the mesh stops")

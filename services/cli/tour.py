@@ -33,8 +33,8 @@ OPINIONS = (
     "The parcel contains two cables and a manual.",
 )
 ALIKE = ("How do I reset my password?", "I forgot my login and can't get in.", "The soup needs more salt.")
-# Who takes part in a run of the graph of photos.
-_PARTNERS = ("gateway", "router", "vision", "preprocessing", "triton")
+# Who takes part in a run of the graph of photos. Preprocessing may do its part in vision's process.
+_PARTNERS = ("gateway", "router", "vision", "triton")
 _TRACE_SECONDS = 12.0
 _WIDTH = 76
 

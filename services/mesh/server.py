@@ -13,6 +13,7 @@ import grpc.aio
 import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from pydantic import ValidationError
 
 from services.mesh import interceptors, telemetry
 from services.mesh.deadline import Deadline
@@ -118,11 +119,12 @@ async def _follow_readiness(servicers: Sequence[Servicer], health_servicer: heal
         await asyncio.sleep(_READY_SECONDS)
 
 
-def run(service: str, app: App, settings: ServiceSettings) -> None:
-    """Run a service until SIGTERM or SIGINT; a second signal ends it at once.
+def run(service: str, app: App, settings_class: type[ServiceSettings]) -> None:
+    """Run a service, with settings from the environment, until SIGTERM or SIGINT; a second signal ends it at once.
 
     Raises SystemExit, with a sentence, when it cannot start.
     """
+    settings = _settings(service, settings_class)
     try:
         started = telemetry.start(service, settings)
     except OSError as error:
@@ -133,6 +135,18 @@ def run(service: str, app: App, settings: ServiceSettings) -> None:
         raise SystemExit(f"{service}: cannot listen on {error}; another process does already") from None
     finally:
         started.shutdown()
+
+
+def _settings(service: str, settings_class: type[ServiceSettings]) -> ServiceSettings:
+    try:
+        return settings_class()
+    except ValidationError as error:
+        prefix = settings_class.model_config["env_prefix"]
+        wrong = [
+            f"{prefix}{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" if each["loc"] else each["msg"]
+            for each in error.errors(include_url=False, include_input=False)
+        ]
+        raise SystemExit(f"{service}: the settings in the environment are wrong\n  " + "\n  ".join(wrong)) from None
 
 
 async def _run(service: str, app: App, settings: ServiceSettings) -> None:

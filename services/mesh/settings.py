@@ -6,12 +6,16 @@ own variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, ...), which ope
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import DirectoryPath, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
+# As preprocessing_address: a service opens its input itself.
+IN_PROCESS = "in-process"
 
 
 class ServiceSettings(BaseSettings):
@@ -60,9 +64,46 @@ class TritonSettings(BaseSettings):
     triton_poll_seconds: float = Field(2.0, gt=0, description="how often Triton is asked which models are ready")
 
 
-class PreprocessingClientSettings(BaseSettings):
-    """How a service reaches preprocessing."""
+class PreprocessingSettings(BaseSettings):
+    """What a process needs to know in which strangers' input is opened."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    preprocessing_address: str = Field(description="host:port, or dns:///name:port, of preprocessing")
+    assets_directory: DirectoryPath | None = Field(
+        None, description="holds tokenizers/<name>.json, as Hugging Face's tokenizers save them; `make models` fills it"
+    )
+    threads: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        gt=0,
+        description="inputs decoded at once; the number of cores by default",
+    )
+    max_waiting: int = Field(
+        64, ge=0, description="inputs that may wait for a thread; those beyond it fail with RESOURCE_EXHAUSTED"
+    )
+    max_memory_bytes: int = Field(
+        4096 * MEBIBYTE, gt=0, description="of the whole process; what a decoder asks for beyond it is refused"
+    )
+
+    @property
+    def tokenizers_directory(self) -> Path:
+        """Where the tokenizers lie. Raises ValueError when the assets have no directory."""
+        if self.assets_directory is None:
+            raise ValueError(
+                f"{self.model_config['env_prefix']}ASSETS_DIRECTORY is missing: preprocessing in this process needs "
+                "the directory that `make models` fills"
+            )
+        return self.assets_directory / "tokenizers"
+
+
+class PreprocessingClientSettings(PreprocessingSettings):
+    """How a service reaches preprocessing; what it inherits counts when it does the work in its own process."""
+
+    preprocessing_address: str = Field(
+        description='host:port, or dns:///name:port, of preprocessing; or "in-process": the same code in this process'
+    )
+
+    @model_validator(mode="after")
+    def _has_assets_in_process(self) -> Self:
+        if self.preprocessing_address == IN_PROCESS:
+            _ = self.tokenizers_directory
+        return self

@@ -5,4 +5,4 @@ from services.nlp.app import app
 from services.nlp.settings import Settings
 
 if __name__ == "__main__":
-    server.run("nlp", app, Settings())
+    server.run("nlp", app, Settings)

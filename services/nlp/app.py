@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from maas.nlp.v1 import nlp_pb2_grpc
-from services.mesh.models import Models, watching
+from services.mesh.backends import open_backends
+from services.mesh.models import Models
 from services.mesh.ports import Inference, Preprocessor
-from services.mesh.preprocessing import open_preprocessing
 from services.mesh.server import Servicer
-from services.mesh.triton import open_triton
 from services.nlp.pipelines.encode import TextEncoder
 from services.nlp.servicer import NlpServicer
 from services.nlp.settings import Settings
+from services.preprocessing.access import open_preprocessor
 
 SERVICE = "maas.nlp.v1.NlpService"
 TASKS = ("sentiment-analysis", "text-embedding")
@@ -22,12 +22,8 @@ TASKS = ("sentiment-analysis", "text-embedding")
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
     """The service with its connections to Triton and preprocessing."""
-    async with (
-        open_triton(settings) as triton,
-        open_preprocessing(settings.preprocessing_address) as preprocessor,
-        watching(Models(triton, TASKS, poll_seconds=settings.triton_poll_seconds)) as models,
-    ):
-        yield [servicer(triton, preprocessor, models)]
+    async with open_backends(settings, open_preprocessor(settings), TASKS) as backends:
+        yield [servicer(*backends)]
 
 
 def servicer(inference: Inference, preprocessor: Preprocessor, models: Models) -> Servicer:

@@ -1,15 +1,14 @@
-"""The composition root: the pipelines, and the threads they work in."""
+"""The composition root: the pipelines behind gRPC."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from services.mesh.server import Servicer
-from services.preprocessing.pipelines.tokens import Tokenizers
-from services.preprocessing.pipelines.workers import Workers
+from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.process import open_pipelines
 from services.preprocessing.servicer import PreprocessingServicer
 from services.preprocessing.settings import Settings
 
@@ -19,12 +18,11 @@ SERVICE = "maas.preprocessing.v1.PreprocessingService"
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
     """The service with its tokenizers loaded."""
-    tokenizers = await asyncio.to_thread(Tokenizers.load, settings.tokenizers_directory)
-    with Workers(threads=settings.threads, max_waiting=settings.max_waiting) as workers:
-        yield [servicer(tokenizers, workers)]
+    async with open_pipelines(settings) as pipelines:
+        yield [servicer(pipelines)]
 
 
-def servicer(tokenizers: Tokenizers, workers: Workers) -> Servicer:
+def servicer(pipelines: InputPipelines) -> Servicer:
     """The service on any tokenizers and threads."""
-    implementation = PreprocessingServicer(tokenizers, workers)
+    implementation = PreprocessingServicer(pipelines)
     return Servicer(SERVICE, preprocessing_pb2_grpc.add_PreprocessingServiceServicer_to_server, implementation)

@@ -9,6 +9,6 @@ from services.router.settings import Settings
 
 if __name__ == "__main__":
     try:
-        server.run("router", app, Settings())
+        server.run("router", app, Settings)
     except GraphError as error:
         sys.exit(f"the router cannot start: {error}")

@@ -5,4 +5,4 @@ from services.speech.app import app
 from services.speech.settings import Settings
 
 if __name__ == "__main__":
-    server.run("speech", app, Settings())
+    server.run("speech", app, Settings)

@@ -5,4 +5,4 @@ from services.vision.app import app
 from services.vision.settings import Settings
 
 if __name__ == "__main__":
-    server.run("vision", app, Settings())
+    server.run("vision", app, Settings)

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from maas.vision.v1 import vision_pb2_grpc
-from services.mesh.models import Models, watching
+from services.mesh.backends import open_backends
+from services.mesh.models import Models
 from services.mesh.ports import Inference, Preprocessor
-from services.mesh.preprocessing import open_preprocessing
 from services.mesh.server import Servicer
-from services.mesh.triton import open_triton
+from services.preprocessing.access import open_preprocessor
 from services.vision.pipelines.classify import ImageClassifier
 from services.vision.pipelines.detect import ObjectDetector
 from services.vision.servicer import VisionServicer
@@ -23,12 +23,8 @@ TASKS = ("image-classification", "object-detection")
 @asynccontextmanager
 async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
     """The service with its connections to Triton and preprocessing."""
-    async with (
-        open_triton(settings) as triton,
-        open_preprocessing(settings.preprocessing_address) as preprocessor,
-        watching(Models(triton, TASKS, poll_seconds=settings.triton_poll_seconds)) as models,
-    ):
-        yield [servicer(triton, preprocessor, models)]
+    async with open_backends(settings, open_preprocessor(settings), TASKS) as backends:
+        yield [servicer(*backends)]
 
 
 def servicer(inference: Inference, preprocessor: Preprocessor, models: Models) -> Servicer:

@@ -2,7 +2,8 @@
 
 Run it with `make bench`. Both are asked in turn on one connection each, so that noise of the machine hits both alike:
 read the ratio, not the milliseconds. "Triton" gets a ready tensor; the mesh gets a JPEG or a sentence and also decodes,
-tokenises, checks, traces and logs.
+tokenises, checks, traces and logs. Two meshes, one after the other: one whose services ask the preprocessing service,
+and one whose services do that work in their own processes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.ports import Ports
+from deploy.local.settings import LocalSettings
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.type.v1 import media_pb2
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
@@ -117,11 +118,15 @@ async def pairs(
     ]
 
 
-async def measure(ports: Ports, photo: bytes, rounds: int, callers: int) -> Table:
+async def measure(settings: LocalSettings, photo: bytes, rounds: int, callers: int) -> Table:
     """Both pieces of work, alone and under load."""
-    table = Table(title=f"Through the gateway beside Triton alone; {rounds} rounds, then {callers} callers at once")
+    ports = settings.ports
+    table = Table(
+        title=f"Through the gateway, preprocessing {settings.preprocessing}, beside Triton alone;\n"
+        f"{rounds} rounds, then {callers} callers at once"
+    )
     for column in ("", "p50 gateway", "p50 Triton", "ratio", "gateway/s", "Triton/s", "ratio"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=not column)
     async with (
         grpc.aio.insecure_channel(f"127.0.0.1:{ports.gateway}") as gateway,
         open_triton(TritonSettings(triton_address=f"127.0.0.1:{ports.triton_grpc}")) as triton,
@@ -145,11 +150,15 @@ async def measure(ports: Ports, photo: bytes, rounds: int, callers: int) -> Tabl
 
 
 def main(port: int = 8200, rounds: int = 200, callers: int = 8) -> None:
-    """Start a mesh, without traces, and measure it."""
-    settings = settings_for(port, traces=False)
-    photo = (settings.build / "samples" / "people-at-table.jpg").read_bytes()
-    with running_mesh(settings, threading.Event()):
-        Console().print(uvloop.run(measure(settings.ports, photo, rounds, callers)))
+    """Start a mesh each way, without traces, and measure it."""
+    base = settings_for(port, traces=False)
+    photo = (base.build / "samples" / "people-at-table.jpg").read_bytes()
+    tables = []
+    for preprocessing in ("remote", "in-process"):
+        settings = base.model_copy(update={"preprocessing": preprocessing})
+        with running_mesh(settings, threading.Event()):
+            tables.append(uvloop.run(measure(settings, photo, rounds, callers)))
+    Console().print(*tables, sep="\n")
 
 
 if __name__ == "__main__":

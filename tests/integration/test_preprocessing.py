@@ -7,7 +7,6 @@ import uuid
 import wave
 
 import grpc
-import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -17,13 +16,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from maas.type.v1 import media_pb2
-from services.mesh import errors, tensor
-from services.mesh.deadline import Deadline
-from services.mesh.preprocessing import RemotePreprocessor
+from services.mesh import tensor
 from services.mesh.testing import serve
 from services.preprocessing import servicer as servicer_module
 from services.preprocessing.app import app, servicer
 from services.preprocessing.pipelines import image
+from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.workers import Workers
 from services.preprocessing.settings import Settings
@@ -38,7 +36,7 @@ def tokenizers() -> Tokenizers:
 @pytest.fixture
 async def channel():
     with Workers(threads=2, max_waiting=8) as workers:
-        async with serve(servicer(tokenizers(), workers)) as channel:
+        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
             yield channel
 
 
@@ -133,22 +131,6 @@ async def test_config(stub):
     assert list(response.audio_formats) == ["aac", "flac", "mp3", "mp4", "ogg", "wav"]
 
 
-async def test_the_adapter_speaks_to_the_service(channel):
-    """What other services use to ask for preprocessing gets the same answers and errors."""
-    remote = RemotePreprocessor(channel)
-    deadline = Deadline.after(10)
-    tokens = await remote.tokenize(["film"], tokenizer="words", max_tokens=8, deadline=deadline)
-    assert tokens.input_ids.tolist() == [[6]]
-    pixels = await remote.transform_image(photo(), width=8, height=6, fit="contain", crop_fraction=1, deadline=deadline)
-    assert pixels.pixels.shape == (6, 8, 3)
-    sound = await remote.convert_audio(recording(), sample_rate_hertz=8_000, deadline=deadline)
-    assert sound.samples.dtype == np.float32
-    assert sound.duration_seconds == 1
-    with pytest.raises(errors.InvalidArgument) as caught:
-        await remote.convert_audio(b"noise", sample_rate_hertz=8_000, deadline=deadline)
-    assert caught.value.violations[0].field == "audio.content"
-
-
 PICTURE = media_pb2.Image(content=photo())
 MISTAKES = {
     "contents": ("NormalizeText", pb.NormalizeTextRequest()),
@@ -214,7 +196,7 @@ async def test_too_many_at_once(monkeypatch):
     slow = Slow(monkeypatch)
     request = pb.TransformImageRequest(image=PICTURE, width=8, height=8)
     with Workers(threads=1, max_waiting=1) as workers:
-        async with serve(servicer(tokenizers(), workers)) as channel:
+        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
             stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
             calls = [asyncio.ensure_future(stub.TransformImage(request)) for _ in range(3)]
             first, _ = await asyncio.wait(calls, timeout=10, return_when=asyncio.FIRST_COMPLETED)
@@ -233,7 +215,7 @@ async def test_what_nobody_waits_for_never_begins(monkeypatch):
     slow = Slow(monkeypatch)
     request = pb.TransformImageRequest(image=PICTURE, width=8, height=8)
     with Workers(threads=1, max_waiting=8) as workers:
-        async with serve(servicer(tokenizers(), workers)) as channel:
+        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
             stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
             running = stub.TransformImage(request)
             await slow.until_begun(1)
@@ -258,7 +240,7 @@ async def test_other_calls_do_not_wait_for_a_picture(monkeypatch):
     """While every thread decodes, short texts are answered."""
     slow = Slow(monkeypatch)
     with Workers(threads=1, max_waiting=8) as workers:
-        async with serve(servicer(tokenizers(), workers)) as channel:
+        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
             stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
             running = stub.TransformImage(pb.TransformImageRequest(image=PICTURE, width=8, height=8))
             await slow.until_begun(1)

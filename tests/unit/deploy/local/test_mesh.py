@@ -17,6 +17,7 @@ from deploy.local.ports import BLOCK, Ports
 from deploy.local.proc import is_alive, listeners, owner, resident_bytes
 from deploy.local.processes import processes
 from deploy.local.settings import LocalSettings
+from services.mesh.settings import IN_PROCESS
 
 
 @pytest.fixture
@@ -80,6 +81,21 @@ def test_each_process_knows_where_the_others_are(settings: LocalSettings) -> Non
     assert table["gateway"].rank == max(process.rank for process in table.values())
     drained = [name for name in table if name not in ("tracing-ui", "triton")]
     assert all(table[name].rank > table["triton"].rank for name in drained)
+
+
+@pytest.mark.parametrize("name", ["nlp", "vision", "speech"])
+def test_preprocessing_in_process_by_a_setting(settings: LocalSettings, name: str) -> None:
+    """By default a service asks preprocessing; told otherwise it does the work itself, and preprocessing still runs."""
+    prefix = name.upper()
+    remote = {process.name: process.environment for process in processes(settings)}
+    assert remote[name][f"{prefix}_PREPROCESSING_ADDRESS"] == f"127.0.0.1:{settings.ports.preprocessing}"
+    assert f"{prefix}_ASSETS_DIRECTORY" not in remote[name]
+    in_process = settings.model_copy(update={"preprocessing": "in-process"})
+    local = {process.name: process.environment for process in processes(in_process)}
+    assert local[name][f"{prefix}_PREPROCESSING_ADDRESS"] == IN_PROCESS
+    assert local[name][f"{prefix}_ASSETS_DIRECTORY"] == str(settings.build / "assets")
+    assert local["preprocessing"] == remote["preprocessing"]
+    assert local["router"] == remote["router"]
 
 
 def test_without_traces_nothing_is_exported(settings: LocalSettings) -> None:

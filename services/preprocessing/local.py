@@ -1,0 +1,77 @@
+"""Preprocessing in the caller's own process (services.mesh.ports.Preprocessor)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
+
+from services.mesh import errors
+from services.mesh.deadline import Deadline
+from services.mesh.ports import Fit, Pixels, Sound, Tokens
+from services.mesh.settings import PreprocessingSettings
+from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.process import open_pipelines
+
+_tracer = trace.get_tracer("maas.preprocessing")
+
+
+class LocalPreprocessor:
+    """Answers as the preprocessing service does, without a call: arrays pass as they are."""
+
+    def __init__(self, pipelines: InputPipelines) -> None:
+        self._pipelines = pipelines
+
+    async def tokenize(self, texts: Sequence[str], *, tokenizer: str, max_tokens: int, deadline: Deadline) -> Tokens:
+        """Split texts into token ids; see the port."""
+        async with _step("TokenizeText", deadline):
+            return await self._pipelines.tokenize_text(
+                texts, tokenizer=tokenizer, max_tokens=max_tokens, deadline=deadline
+            )
+
+    async def transform_image(
+        self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
+    ) -> Pixels:
+        """Decode, turn upright, scale and crop a picture; see the port."""
+        async with _step("TransformImage", deadline):
+            picture = await self._pipelines.transform_image(
+                content, width=width, height=height, fit=fit, crop_fraction=crop_fraction, deadline=deadline
+            )
+        return picture.pixels
+
+    async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
+        """Decode, mix to one channel and resample a recording; see the port."""
+        async with _step("ConvertAudio", deadline):
+            recording = await self._pipelines.convert_audio(
+                content, sample_rate_hertz=sample_rate_hertz, deadline=deadline
+            )
+        return recording.sound
+
+
+@asynccontextmanager
+async def open_local(settings: PreprocessingSettings) -> AsyncIterator[LocalPreprocessor]:
+    """Preprocessing in this process for as long as the block runs."""
+    async with open_pipelines(settings) as pipelines:
+        yield LocalPreprocessor(pipelines)
+
+
+@asynccontextmanager
+async def _step(method: str, deadline: Deadline) -> AsyncIterator[None]:
+    """A span for one piece of work, which is no longer waited for when the deadline passes."""
+    seconds = deadline.require_seconds()
+    with _tracer.start_as_current_span(
+        f"preprocess {method}", record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except BaseException as error:
+            reason = error.reason if isinstance(error, errors.MeshError) else type(error).__name__
+            span.set_attribute("error.type", reason)
+            span.set_status(StatusCode.ERROR, reason)
+            if isinstance(error, TimeoutError):
+                raise errors.DeadlineExceeded("preprocessing did not answer in time") from None
+            raise

@@ -1,0 +1,41 @@
+"""The pipelines of one process, and what keeps that process safe from the files that they open."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from services.mesh.settings import PreprocessingSettings
+from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.workers import Workers
+
+
+@asynccontextmanager
+async def open_pipelines(settings: PreprocessingSettings) -> AsyncIterator[InputPipelines]:
+    """The pipelines with their tokenizers loaded; at the end of the block, work that has begun is waited for."""
+    tokenizers = await asyncio.to_thread(Tokenizers.load, settings.tokenizers_directory)
+    with (
+        _guarded(settings.max_memory_bytes),
+        Workers(threads=settings.threads, max_waiting=settings.max_waiting) as workers,
+    ):
+        yield InputPipelines(tokenizers, workers)
+
+
+@contextmanager
+def _guarded(max_memory_bytes: int) -> Iterator[None]:
+    """Limits of the whole process for as long as the block runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = max_memory_bytes if hard == resource.RLIM_INFINITY else min(max_memory_bytes, hard)
+    with warnings.catch_warnings():
+        # Pillow warns of oddities in files; Python remembers each different text for ever, and strangers choose them.
+        warnings.filterwarnings("ignore", module="PIL")
+        # The decoders are C libraries: a file that makes one ask for more gets an error, the machine keeps its memory.
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -1,0 +1,129 @@
+"""The two adapters of the preprocessing port: over a real socket and in process they answer alike."""
+
+import io
+import wave
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from services.mesh import errors
+from services.mesh.deadline import Deadline
+from services.mesh.ports import Preprocessor
+from services.mesh.preprocessing import RemotePreprocessor
+from services.mesh.status import code_of
+from services.mesh.testing import serve
+from services.preprocessing.app import servicer
+from services.preprocessing.local import LocalPreprocessor
+from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.workers import Workers
+
+Adapters = dict[str, Preprocessor]
+
+
+@pytest.fixture
+async def adapters() -> AsyncIterator[Adapters]:
+    """Both, on pipelines of the same kind."""
+    tokenizer = Tokenizer(models.WordLevel({"?": 1, "good": 4, "film": 6}, unk_token="?"))  # noqa: S106 - no secret
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    with Workers(threads=2, max_waiting=8) as workers:
+        pipelines = InputPipelines(Tokenizers({"words": tokenizer}), workers)
+        async with serve(servicer(pipelines)) as channel:
+            yield {"remote": RemotePreprocessor(channel), "local": LocalPreprocessor(pipelines)}
+
+
+def photo() -> bytes:
+    file = io.BytesIO()
+    Image.radial_gradient("L").resize((640, 427)).convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+def recording() -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as output:
+        output.setparams((2, 2, 44_100, 0, "NONE", ""))
+        output.writeframes(np.random.default_rng(7).integers(-9000, 9000, 44_101 * 2, np.int16).tobytes())
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("texts", [["good film", "film", "?"], ["good film " * 800] * 3], ids=["short", "long"])
+async def test_the_same_tokens(adapters, texts):
+    """Ids, mask and what was cut are equal, whether the texts are done at once or in a thread."""
+    remote, local = [
+        await each.tokenize(texts, tokenizer="words", max_tokens=1000, deadline=Deadline.after(10))
+        for each in adapters.values()
+    ]
+    np.testing.assert_array_equal(local.input_ids, remote.input_ids, strict=True)
+    np.testing.assert_array_equal(local.attention_mask, remote.attention_mask, strict=True)
+    assert local.truncated == remote.truncated
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fit", "crop_fraction"),
+    [(224, 224, "cover", 0.875), (300, 300, "stretch", 1.0), (64, 48, "contain", 0.0), (0, 0, "stretch", 1.0)],
+)
+async def test_the_same_pixels(adapters, width, height, fit, crop_fraction):
+    """Pixels and sizes are equal; the region too, but for the contract's 32-bit fractions."""
+    remote, local = [
+        await each.transform_image(
+            photo(), width=width, height=height, fit=fit, crop_fraction=crop_fraction, deadline=Deadline.after(10)
+        )
+        for each in adapters.values()
+    ]
+    np.testing.assert_array_equal(local.pixels, remote.pixels, strict=True)
+    assert (local.source_width, local.source_height) == (remote.source_width, remote.source_height) == (640, 427)
+    for side in ("x_min", "y_min", "x_max", "y_max"):
+        assert np.float32(getattr(local.source_region, side)) == getattr(remote.source_region, side)
+
+
+@pytest.mark.parametrize("sample_rate_hertz", [16_000, 44_100, 0])
+async def test_the_same_sound(adapters, sample_rate_hertz):
+    """Samples and rate are equal; the duration too, but for the contract's whole microseconds."""
+    remote, local = [
+        await each.convert_audio(recording(), sample_rate_hertz=sample_rate_hertz, deadline=Deadline.after(10))
+        for each in adapters.values()
+    ]
+    np.testing.assert_array_equal(local.samples, remote.samples, strict=True)
+    assert local.sample_rate_hertz == remote.sample_rate_hertz
+    assert round(local.duration_seconds, 6) == remote.duration_seconds
+
+
+TEXT = {"texts": ["good"], "tokenizer": "words", "max_tokens": 8}
+PICTURE = {"content": photo(), "width": 8, "height": 8, "fit": "cover", "crop_fraction": 1.0}
+SOUND = {"content": recording(), "sample_rate_hertz": 16_000}
+MISTAKES = {
+    "no text": ("tokenize", {**TEXT, "texts": []}),
+    "two bad texts": ("tokenize", {**TEXT, "texts": ["", "good", "x" * 8193]}),
+    "no tokenizer": ("tokenize", {**TEXT, "tokenizer": ""}),
+    "unknown tokenizer": ("tokenize", {**TEXT, "tokenizer": "other"}),
+    "too few tokens": ("tokenize", {**TEXT, "max_tokens": 1}),
+    "no picture": ("transform_image", {**PICTURE, "content": b""}),
+    "not a picture": ("transform_image", {**PICTURE, "content": b"noise"}),
+    "half a picture": ("transform_image", {**PICTURE, "content": photo()[:2000]}),
+    "too wide": ("transform_image", {**PICTURE, "width": 4097}),
+    "no height": ("transform_image", {**PICTURE, "height": 0}),
+    "below nothing": ("transform_image", {**PICTURE, "width": -1}),
+    "too much": ("transform_image", {**PICTURE, "crop_fraction": 1.5}),
+    "not a number": ("transform_image", {**PICTURE, "crop_fraction": float("nan")}),
+    "no recording": ("convert_audio", {**SOUND, "content": b""}),
+    "not a recording": ("convert_audio", {**SOUND, "content": photo()}),
+    "too slow": ("convert_audio", {**SOUND, "sample_rate_hertz": 7_999}),
+    "no time": ("transform_image", {**PICTURE, "deadline": Deadline.after(-1)}),
+    "no time for a mistake": ("tokenize", {**TEXT, "texts": [], "deadline": Deadline.after(-1)}),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_the_same_errors(adapters, mistake):
+    """Code, reason, sentence, facts and the fields named are equal."""
+    method, options = MISTAKES[mistake]
+    found = []
+    for adapter in adapters.values():
+        with pytest.raises(errors.MeshError) as caught:
+            await getattr(adapter, method)(**{"deadline": Deadline.after(10), **options})
+        error = caught.value
+        found.append((code_of(error), error.reason, error.message, error.metadata, error.violations))
+    assert found[0] == found[1]

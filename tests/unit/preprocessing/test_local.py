@@ -1,0 +1,152 @@
+"""Preprocessing in the caller's process: what is refused, what never begins, its span and its settings."""
+
+import asyncio
+import resource
+import threading
+import warnings
+
+import pytest
+from PIL import Image
+from tokenizers import Tokenizer, models
+
+from services.mesh import errors
+from services.mesh.deadline import Deadline
+from services.mesh.preprocessing import RemotePreprocessor
+from services.mesh.settings import IN_PROCESS
+from services.nlp.settings import Settings
+from services.preprocessing.access import open_preprocessor
+from services.preprocessing.local import LocalPreprocessor
+from services.preprocessing.pipelines import image
+from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.workers import Workers
+
+ADDRESSES = {"listen_address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", "triton_address": "127.0.0.1:1"}
+
+
+@pytest.fixture
+def photo(saved):
+    return saved(Image.linear_gradient("L").convert("RGB"), "PNG")
+
+
+@pytest.fixture
+def assets(tmp_path):
+    """A directory of assets with one tokenizer."""
+    (tmp_path / "tokenizers").mkdir()
+    tokenizer = Tokenizer(models.WordLevel({"?": 1}, unk_token="?"))  # noqa: S106 - no secret
+    tokenizer.save(str(tmp_path / "tokenizers" / "tiny.json"))
+    return tmp_path
+
+
+class Slow:
+    """Stands in for the decoding of a picture: says when it begins, and ends when it is let."""
+
+    def __init__(self, monkeypatch):
+        self.begun = 0
+        self.leave = threading.Event()
+        self._transform = image.transform
+        monkeypatch.setattr(image, "transform", self)
+
+    def __call__(self, *args, **options):
+        self.begun += 1
+        assert self.leave.wait(10)
+        return self._transform(*args, **options)
+
+
+def ask(local, photo, seconds=10.0):
+    deadline = Deadline.after(seconds)
+    return asyncio.create_task(
+        local.transform_image(photo, width=8, height=8, fit="stretch", crop_fraction=1, deadline=deadline)
+    )
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_too_many_at_once(monkeypatch, photo):
+    """Beyond the threads and waiting places a call is refused with a time to come back; the others are answered."""
+    slow = Slow(monkeypatch)
+    with Workers(threads=1, max_waiting=1) as workers:
+        local = LocalPreprocessor(InputPipelines(Tokenizers({}), workers))
+        running = ask(local, photo)
+        await until(lambda: slow.begun)
+        waiting = ask(local, photo)
+        await until(lambda: workers.waiting)
+        with pytest.raises(errors.Exhausted) as caught:
+            await ask(local, photo)
+        assert (caught.value.reason, caught.value.retry_after_seconds) == ("QUEUE_FULL", 0.5)
+        slow.leave.set()
+        assert (await running).pixels.shape == (8, 8, 3)
+        assert (await waiting).pixels.shape == (8, 8, 3)
+
+
+async def test_what_nobody_waits_for_never_begins(monkeypatch, photo):
+    """A call that is cancelled while it waits is never decoded, and one whose deadline passes while it runs ends."""
+    slow = Slow(monkeypatch)
+    with Workers(threads=1, max_waiting=8) as workers:
+        local = LocalPreprocessor(InputPipelines(Tokenizers({}), workers))
+        late = ask(local, photo, seconds=0.2)
+        await until(lambda: slow.begun)
+        cancelled = ask(local, photo)
+        await until(lambda: workers.waiting)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert workers.waiting == 0
+        with pytest.raises(errors.DeadlineExceeded):
+            await late
+        slow.leave.set()
+        assert (await ask(local, photo)).source_width == 256
+    assert slow.begun == 2
+
+
+async def test_a_span_each(spans, photo):
+    """The work is one span named after the RPC that it replaces, with the reason when it fails."""
+    with Workers(threads=1, max_waiting=0) as workers:
+        local = LocalPreprocessor(InputPipelines(Tokenizers({}), workers))
+        await ask(local, photo)
+        with pytest.raises(errors.InvalidArgument):
+            await ask(local, b"noise")
+    good, bad = spans.get_finished_spans()
+    assert good.name == bad.name == "preprocess TransformImage"
+    assert good.status.is_ok or good.status.is_unset
+    assert "error.type" not in good.attributes
+    assert (bad.status.is_ok, bad.attributes["error.type"]) == (False, "INVALID_ARGUMENT")
+    assert not bad.events
+
+
+async def test_in_process_by_a_setting(assets):
+    """With the word in place of an address the work is done here, with the tokenizers of the assets directory."""
+    settings = Settings(**ADDRESSES, preprocessing_address=IN_PROCESS, assets_directory=assets)
+    async with open_preprocessor(settings) as preprocessor:
+        assert isinstance(preprocessor, LocalPreprocessor)
+        tokens = await preprocessor.tokenize(["?"], tokenizer="tiny", max_tokens=8, deadline=Deadline.after(10))
+    assert tokens.input_ids.tolist() == [[1]]
+
+
+async def test_by_default_the_service_is_asked():
+    """An address needs no assets."""
+    async with open_preprocessor(Settings(**ADDRESSES, preprocessing_address="127.0.0.1:1")) as preprocessor:
+        assert isinstance(preprocessor, RemotePreprocessor)
+
+
+def test_in_process_without_assets_does_not_start():
+    """The sentence names the variable that is missing."""
+    with pytest.raises(ValueError, match="NLP_ASSETS_DIRECTORY is missing"):
+        Settings(**ADDRESSES, preprocessing_address=IN_PROCESS)
+
+
+async def test_the_process_is_guarded_while_files_are_opened(assets):
+    """A decoder gets no more memory than the setting says, and Pillow's warnings are not kept; both only meanwhile."""
+    limit = 64 * 1024**3
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    filters = list(warnings.filters)
+    settings = Settings(**ADDRESSES, preprocessing_address=IN_PROCESS, assets_directory=assets, max_memory_bytes=limit)
+    async with open_preprocessor(settings):
+        assert resource.getrlimit(resource.RLIMIT_DATA)[0] == limit
+        assert warnings.filters[0][0] == "ignore"
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert list(warnings.filters) == filters
