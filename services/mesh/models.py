@@ -20,12 +20,16 @@ _IMPATIENT_SECONDS = 0.25
 
 
 class ModelCard(BaseModel):
-    """What a service knows of a model: its catalog entry."""
+    """What a service knows of a model: its catalog entry.
+
+    max_batch_size: rows that one inference may have; 0 for a model without a batch dimension.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     name: str
     version: str = "1"
+    max_batch_size: int = 0
     task: str
     summary: str
     default: bool = False

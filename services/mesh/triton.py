@@ -143,7 +143,8 @@ class TritonInference:
         entry = response.config.parameters.get("maas")
         if entry is None:
             return None
-        return ModelCard.model_validate({**json.loads(entry.string_value), "name": name, "version": version})
+        known = {"name": name, "version": version, "max_batch_size": response.config.max_batch_size}
+        return ModelCard.model_validate({**json.loads(entry.string_value), **known})
 
 
 @asynccontextmanager

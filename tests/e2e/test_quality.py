@@ -134,6 +134,16 @@ def test_the_measured_accuracy_is_told(channel):
     assert 0.75 <= judge.metrics["held_out_accuracy"] <= 1
 
 
+def test_as_many_texts_as_the_contract_allows(channel):
+    """64 texts of mixed length, 8192 bytes the longest, are each judged in their place."""
+    contents = [(GOOD[index % 3] if index % 2 else BAD[index % 3]) for index in range(63)] + ["superb " * 1170]
+    stub = nlp_pb2_grpc.NlpServiceStub(channel)
+    response = stub.AnalyzeSentiment(nlp_pb2.AnalyzeSentimentRequest(contents=contents), timeout=SECONDS)
+    found = [result.sentiment for result in response.results]
+    assert found[:63] == [nlp_pb2.SENTIMENT_POSITIVE if i % 2 else nlp_pb2.SENTIMENT_NEGATIVE for i in range(63)]
+    assert response.results[63].truncated
+
+
 def test_like_meanings_are_near(channel):
     """Of three sentences the two that mean the same are nearer to each other than to the third, at length one each."""
     contents = ["A man is eating a meal.", "Someone is having dinner.", "The stock market fell sharply today."]

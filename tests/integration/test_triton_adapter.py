@@ -65,7 +65,7 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelConfig(self, request, context):
         self.requests.append(request)
-        config = model_config_pb2.ModelConfig(name=request.name)
+        config = model_config_pb2.ModelConfig(name=request.name, max_batch_size=4)
         card = self.models[request.name][2]
         if card is not None:
             config.parameters["maas"].string_value = json.dumps(card)
@@ -232,5 +232,6 @@ async def test_models_are_listed_with_their_catalog_entry():
         again, _ = await inference.list_models(cards)
     assert (list(cards), ready) == (["a"], {"a"})
     assert cards["a"].labels == ("x",)
+    assert cards["a"].max_batch_size == 4
     assert again["a"] is cards["a"]
     assert [request.name for request in implementation.requests[asked:]] == ["plain"]

@@ -1,7 +1,8 @@
-"""Texts through a model that reads tokens: check each, tokenise the good ones together, run them as one batch."""
+"""Texts through a model that reads tokens: check each, run the good ones in batches that the model takes."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,10 +43,25 @@ class TextEncoder:
         """
         if not 1 <= len(contents) <= MAX_TEXTS:
             raise errors.InvalidArgument.field("contents", f"takes 1 to {MAX_TEXTS} texts, got {len(contents)}")
-        found = [_fault(index, text) for index, text in enumerate(contents)]
-        good = [text for text, fault in zip(contents, found, strict=True) if fault is None]
-        answers = iter(await self._run(good, card, output, deadline) if good else ())
-        return [next(answers) if fault is None else fault for fault in found]
+        answers: dict[int, Encoded | errors.MeshError] = {}
+        for index, text in enumerate(contents):
+            fault = _fault(index, text)
+            if fault is not None:
+                answers[index] = fault
+        # By length, so that texts of one batch are padded little.
+        good = sorted((index for index in range(len(contents)) if index not in answers), key=lambda i: len(contents[i]))
+
+        async def run(batch: Sequence[int]) -> None:
+            encoded = await self._run([contents[index] for index in batch], card, output, deadline)
+            answers.update(zip(batch, encoded, strict=True))
+
+        try:
+            async with asyncio.TaskGroup() as batches:
+                for batch in _batches(good, card.max_batch_size or MAX_TEXTS):
+                    batches.create_task(run(batch))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        return [answers[index] for index in range(len(contents))]
 
     async def _run(self, texts: Sequence[str], card: ModelCard, output: str, deadline: Deadline) -> list[Encoded]:
         tokens = await self._preprocessor.tokenize(
@@ -61,6 +77,10 @@ class TextEncoder:
             deadline=deadline,
         )
         return [Encoded(row, cut) for row, cut in zip(arrays[output], tokens.truncated, strict=True)]
+
+
+def _batches(indices: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [indices[begin : begin + size] for begin in range(0, len(indices), size)]
 
 
 def _fault(index: int, text: str) -> errors.MeshError | None:

@@ -81,6 +81,18 @@ async def test_a_bad_text_fails_alone():
     assert len(inference.calls[0][1]["input_ids"]) == 1
 
 
+async def test_many_texts_run_in_batches_that_the_model_takes():
+    """More texts than a batch holds are split, those of like length together, and answered in request order."""
+    small = EMBEDDING.model_copy(update={"name": "small", "max_batch_size": 2})
+    inference = FakeInference(lambda _, inputs: {"embedding": inputs["attention_mask"].sum(1, keepdims=True) * 1.0})
+    models = await known_models(SENTIMENT, small)
+    async with serve(servicer(inference, FakePreprocessor(), models)) as channel:
+        request = pb.EmbedTextRequest(contents=["a b c d", "a", "a b", "a b c", "b"])
+        response = await nlp_pb2_grpc.NlpServiceStub(channel).EmbedText(request)
+    assert [result.values[0] for result in response.results] == [4, 1, 2, 3, 1]
+    assert sorted(inputs["input_ids"].shape for _, inputs, _ in inference.calls) == [(1, 4), (2, 1), (2, 3)]
+
+
 async def test_when_every_text_is_bad_no_model_runs():
     """Triton is not asked about nothing."""
     async with nlp() as (stub, inference):

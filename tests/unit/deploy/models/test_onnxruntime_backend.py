@@ -48,7 +48,7 @@ def load(backend, tmp_path):
     def initialize(*, batch: int = 8, pad: bool = True):
         config = {
             "max_batch_size": batch,
-            "input": [{"name": name} for name in ("values", "mask", "which")],
+            "input": [{"name": name, "dims": ["-1"]} for name in ("values", "mask", "which")],
             "parameters": {"pad_sequences": {"string_value": "true" if pad else "false"}},
         }
         model = backend.TritonPythonModel()
@@ -123,3 +123,10 @@ def test_a_model_without_batches(load):
     assert responses[0].outputs["total"].tolist() == [3]
     assert responses[0].outputs["execution_ns"].shape == (2,)
     assert responses[1].outputs["total"].tolist() == [4]
+
+
+@pytest.mark.parametrize(("dims", "keeps"), [([["224", "224", "3"]], True), ([["-1"], ["-1"]], False)])
+def test_memory_follows_the_length_of_inputs(backend, dims, keeps):
+    """A model whose inputs all have one size keeps its memory; one whose inputs vary gives it back after each run."""
+    config = {"input": [{"name": "x", "dims": each} for each in dims]}
+    assert backend.session_options(config).enable_cpu_mem_arena is keeps
