@@ -125,7 +125,7 @@ async def measure(settings: LocalSettings, photo: bytes, rounds: int, callers: i
         title=f"Through the gateway, preprocessing {settings.preprocessing}, beside Triton alone;\n"
         f"{rounds} rounds, then {callers} callers at once"
     )
-    for column in ("", "p50 gateway", "p50 Triton", "ratio", "gateway/s", "Triton/s", "ratio"):
+    for column in ("", "p50 mesh", "p50 Triton", "ratio", "mesh/s", "Triton/s", "ratio"):
         table.add_column(column, justify="right", no_wrap=not column)
     async with (
         grpc.aio.insecure_channel(f"127.0.0.1:{ports.gateway}") as gateway,
