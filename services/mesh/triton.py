@@ -60,6 +60,8 @@ class TritonInference:
         self._settings = settings
         self._inflight: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[pb.ModelInferResponse]] = set()
+        # Models that tell when they ran; asking another for it would fail the call.
+        self._timed: set[str] = set()
 
     async def infer(
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
@@ -74,16 +76,16 @@ class TritonInference:
                 retry_after_seconds=1,
             )
         with client_span(f"{SERVICE}/ModelInfer") as span:
-            traced = span.is_recording()
+            timed = span.is_recording() and model in self._timed
             span.set_attribute("maas.model", model)
-            request = _request(model, inputs, [*outputs, EXECUTION_NS] if traced else outputs, timeout)
+            request = _request(model, inputs, [*outputs, EXECUTION_NS] if timed else outputs, timeout)
             sent_ns = time.time_ns()
             try:
                 response = await self._call(request, timeout)
             except AioRpcError as error:
                 raise to_error(error, model) from None
             arrays = _arrays(response)
-            if traced:
+            if timed:
                 _add_execution_spans(model, sent_ns, arrays.pop(EXECUTION_NS))
             return arrays
 
@@ -143,6 +145,10 @@ class TritonInference:
         entry = response.config.parameters.get("maas")
         if entry is None:
             return None
+        if any(output.name == EXECUTION_NS for output in response.config.output):
+            self._timed.add(name)
+        else:
+            self._timed.discard(name)
         known = {"name": name, "version": version, "max_batch_size": response.config.max_batch_size}
         return ModelCard.model_validate({**json.loads(entry.string_value), **known})
 

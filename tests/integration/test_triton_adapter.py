@@ -29,6 +29,7 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.ended = asyncio.Event()
         self.cancelled = False
         self.models = {}
+        self.outputs = []
 
     async def ModelInfer(self, request, context):
         self.requests.append(request)
@@ -66,6 +67,7 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelConfig(self, request, context):
         self.requests.append(request)
         config = model_config_pb2.ModelConfig(name=request.name, max_batch_size=4)
+        config.output.extend(model_config_pb2.ModelOutput(name=name) for name in self.outputs)
         card = self.models[request.name][2]
         if card is not None:
             config.parameters["maas"].string_value = json.dumps(card)
@@ -204,7 +206,10 @@ async def test_triton_that_is_gone_is_unavailable():
 async def test_queue_and_compute_are_spans_of_triton(spans):
     """The times that a model returns become two spans of service "triton" under the call's span."""
     implementation = Triton()
+    implementation.models = {"m": ("1", "READY", {"task": "t", "summary": "S."})}
+    implementation.outputs = [EXECUTION_NS]
     async with triton(implementation) as inference:
+        await inference.list_models({})
         with trace.get_tracer("test").start_as_current_span("caller"):
             got = await infer(inference)
     found = {span.name: span for span in spans.get_finished_spans()}
@@ -215,6 +220,17 @@ async def test_queue_and_compute_are_spans_of_triton(spans):
     for span in (compute, found["triton queue"]):
         assert span.resource.attributes["service.name"] == "triton"
         assert span.parent.span_id == call.context.span_id
+
+
+async def test_a_model_without_times_is_not_asked_for_them(spans):
+    """A traced call of a model that does not tell when it ran succeeds, without spans of Triton's own."""
+    implementation = Triton()
+    implementation.models = {"m": ("1", "READY", {"task": "t", "summary": "S."})}
+    async with triton(implementation) as inference:
+        await inference.list_models({})
+        await infer(inference)
+    assert [output.name for output in implementation.requests[-1].outputs] == ["x"]
+    assert [span.name for span in spans.get_finished_spans()] == ["inference.GRPCInferenceService/ModelInfer"]
 
 
 async def test_models_are_listed_with_their_catalog_entry():
