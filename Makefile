@@ -24,8 +24,7 @@ up: build ## start the whole mesh with the tracing UI and keep it running until 
 
 install: .venv/installed ## create .venv and install the pinned dependencies
 .venv/installed: pyproject.toml deploy/local/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || \
-	  { echo 'MaaS Mesh needs Python 3.11 or 3.12; name one, for example: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 1; }
+	@$(PYTHON) deploy/local/check_python.py
 	@echo 'installing the pinned dependencies into .venv (two to three minutes the first time)'
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/local/constraints.txt --editable '.[local,dev]'
