@@ -33,9 +33,9 @@ def traced(method: str, endpoint: str) -> Iterator[tuple[tuple[str, str], ...]]:
     if not endpoint:
         yield ()
         return
-    from services.cli.spans import client_span  # noqa: PLC0415 - the SDK takes longer to import than a call takes
+    from services.cli.spans import recorded_call  # noqa: PLC0415 - the SDK takes longer to import than a call takes
 
-    with client_span(method, endpoint) as (trace_id, span_id):
+    with recorded_call(method, endpoint) as (trace_id, span_id):
         yield (("traceparent", f"00-{trace_id}-{span_id}-01"),)
 
 

@@ -26,12 +26,12 @@ _tracer = trace.get_tracer("maas.client")
 
 
 @contextmanager
-def client_span(method: str) -> Iterator[trace.Span]:
+def client_span(method: str, tracer: trace.Tracer = _tracer) -> Iterator[trace.Span]:
     """A span for one outgoing call, current inside the block, with its status set from the gRPC error that left it.
 
-    method: "package.Service/Method".
+    method: "package.Service/Method". tracer: that of the process, unless the span is recorded elsewhere.
     """
-    with _tracer.start_as_current_span(
+    with tracer.start_as_current_span(
         method,
         kind=SpanKind.CLIENT,
         attributes={"rpc.system.name": "grpc", "rpc.method": method},
@@ -41,7 +41,7 @@ def client_span(method: str) -> Iterator[trace.Span]:
         code = grpc.StatusCode.OK
         try:
             yield span
-        except AioRpcError as error:
+        except grpc.RpcError as error:
             code = error.code()
             raise
         except asyncio.CancelledError:

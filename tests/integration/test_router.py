@@ -5,10 +5,8 @@ import asyncio
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from grpc_status import rpc_status
 from opentelemetry.trace import SpanKind, StatusCode
 
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
@@ -16,6 +14,7 @@ from maas.router.v1 import router_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
 from maas.vision.v1 import vision_pb2
 from services.mesh import errors
+from tests.failure import failure
 from tests.integration.router_mesh import NLP, PREPROCESSING, ROUTER, SPEECH, VISION, Mesh
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -55,16 +54,6 @@ async def until_serving(channel, service, status=SERVING):
 
 def run(stub, graph, timeout=BOUND_SECONDS, **inputs):
     return stub.RunGraph(pb.RunGraphRequest(graph=graph, inputs=inputs), timeout=timeout)
-
-
-async def failure(call):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    details = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()]
-    for detail in rpc_status.from_call(caught.value).details:
-        for message in details:
-            detail.Unpack(message)
-    return caught.value.code(), *details
 
 
 async def test_hear_and_judge(mesh, stub):

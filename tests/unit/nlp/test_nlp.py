@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 import grpc
 import numpy as np
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from maas.nlp.v1 import nlp_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc
@@ -14,6 +12,7 @@ from services.mesh import errors
 from services.mesh.models import ModelCard
 from services.mesh.testing import FakeInference, FakePreprocessor, known_models, serve
 from services.nlp.app import servicer
+from tests.failure import failure
 
 SENTIMENT = ModelCard(
     name="judge",
@@ -44,16 +43,6 @@ async def nlp(answer=answer, preprocessor=None, **models):
     known = await known_models(SENTIMENT, EMBEDDING, **models)
     async with serve(servicer(inference, preprocessor or FakePreprocessor(), known)) as channel:
         yield nlp_pb2_grpc.NlpServiceStub(channel), inference
-
-
-async def failure(call):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    details = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()]
-    for detail in rpc_status.from_call(caught.value).details:
-        for message in details:
-            detail.Unpack(message)
-    return caught.value.code(), *details
 
 
 async def test_sentiment_in_request_order():

@@ -1,0 +1,17 @@
+"""How a call failed."""
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+
+async def failure(call):
+    """The status code of a call that must fail, and its ErrorInfo, BadRequest and RetryInfo."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    details = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()]
+    for detail in rpc_status.from_call(caught.value).details:
+        for message in details:
+            detail.Unpack(message)
+    return caught.value.code(), *details
