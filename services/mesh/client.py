@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
@@ -12,7 +12,8 @@ from grpc.aio import AioRpcError
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from services.mesh.status import from_rpc_error
+from services.mesh import errors
+from services.mesh.status import code_of, from_rpc_error
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryUnaryMultiCallable
@@ -26,39 +27,41 @@ _tracer = trace.get_tracer("maas.client")
 
 
 @contextmanager
-def client_span(method: str, tracer: trace.Tracer = _tracer) -> Iterator[trace.Span]:
-    """A span for one outgoing call, current inside the block, with its status set from the gRPC error that left it.
+def client_span(method: str, tracer: trace.Tracer = _tracer, *, current: bool = True) -> Iterator[trace.Span]:
+    """A span for one outgoing call, with its status set from the error that left the block, gRPC's or ours.
 
     method: "package.Service/Method". tracer: that of the process, unless the span is recorded elsewhere.
+    current: whether it is the current span inside the block; in a generator it must not be, since the code that reads
+    from it runs in the same context.
     """
-    with tracer.start_as_current_span(
-        method,
-        kind=SpanKind.CLIENT,
-        attributes={"rpc.system.name": "grpc", "rpc.method": method},
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        code = grpc.StatusCode.OK
-        try:
+    attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+    span = tracer.start_span(method, kind=SpanKind.CLIENT, attributes=attributes)
+    code = grpc.StatusCode.OK
+    try:
+        with trace.use_span(span, record_exception=False, set_status_on_exception=False) if current else nullcontext():
             yield span
-        except grpc.RpcError as error:
-            code = error.code()
-            raise
-        except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED
-            raise
-        finally:
-            if span.is_recording():
-                span.set_attribute("rpc.response.status_code", code.name)
-                if code is not grpc.StatusCode.OK:
-                    span.set_attribute("error.type", code.name)
-                    span.set_status(StatusCode.ERROR, code.name)
+    except grpc.RpcError as error:
+        code = error.code()
+        raise
+    except errors.MeshError as error:
+        code = code_of(error)
+        raise
+    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+        code = grpc.StatusCode.CANCELLED
+        raise
+    finally:
+        if span.is_recording():
+            span.set_attribute("rpc.response.status_code", code.name)
+            if code is not grpc.StatusCode.OK:
+                span.set_attribute("error.type", code.name)
+                span.set_status(StatusCode.ERROR, code.name)
+        span.end()
 
 
-def trace_metadata() -> list[tuple[str, str]]:
-    """The current trace context as gRPC metadata (W3C traceparent)."""
+def trace_metadata(span: trace.Span | None = None) -> list[tuple[str, str]]:
+    """The trace context of a span, by itself the current one, as gRPC metadata (W3C traceparent)."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    propagate.inject(carrier, trace.set_span_in_context(span) if span else None)
     return list(carrier.items())
 
 

@@ -87,6 +87,12 @@ class FailedPrecondition(MeshError):
     default_reason = "FAILED_PRECONDITION"
 
 
+class Unimplemented(MeshError):
+    """This mesh cannot do it at all, for example because no model for it is deployed."""
+
+    default_reason = "UNIMPLEMENTED"
+
+
 class Exhausted(MeshError):
     """A queue or a quota is full."""
 

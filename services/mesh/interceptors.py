@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServicerContext
 from grpc_status import rpc_status
 from opentelemetry import metrics, propagate, trace
@@ -72,14 +73,17 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
 def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[Any, Any]:
     inner = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
+    # Requests are read in here, since gRPC itself answers unreadable ones with a bare UNKNOWN. The innermost
+    # interceptor reads; those around it get a handler of plain bytes.
+    read = _reader(handler)
 
-    async def unary(request: object, context: Context) -> object:
+    async def unary(request: Any, context: Context) -> object:
         async with around(Call(method, context)):
-            return await inner(request, context)
+            return await inner(read(request), context)
 
-    async def stream(request: object, context: Context) -> AsyncIterator[object]:
+    async def stream(request: Any, context: Context) -> AsyncIterator[object]:
         async with around(Call(method, context)):
-            async for response in inner(request, context):
+            async for response in inner(read(request), context):
                 yield response
 
     kinds = {
@@ -89,9 +93,28 @@ def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[An
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     wrapper = stream if handler.response_streaming else unary
-    return kinds[handler.request_streaming, handler.response_streaming](
-        wrapper, handler.request_deserializer, handler.response_serializer
-    )
+    return kinds[handler.request_streaming, handler.response_streaming](wrapper, None, handler.response_serializer)
+
+
+def _reader(handler: Any) -> Callable[[Any], Any]:
+    """What makes the handler's request, or stream of requests, of what gRPC received."""
+    deserialize = handler.request_deserializer
+    if deserialize is None:
+        return lambda request: request
+
+    def one(content: bytes) -> object:
+        try:
+            return deserialize(content)
+        except DecodeError:
+            raise errors.InvalidArgument(
+                "the request cannot be read: it is no message of this type, or a text in it is not UTF-8"
+            ) from None
+
+    async def every(contents: AsyncIterator[bytes]) -> AsyncIterator[object]:
+        async for content in contents:
+            yield one(content)
+
+    return every if handler.request_streaming else one
 
 
 @asynccontextmanager

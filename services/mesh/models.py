@@ -38,6 +38,12 @@ class ModelCard(BaseModel):
     labels: tuple[str, ...] = ()
     preprocess: Mapping[str, Any] = {}
     metrics: Mapping[str, float] = {}
+    language_notes: Mapping[str, str] = {}
+    note: str = ""
+
+    def knows(self, language_code: str) -> bool:
+        """Whether the model was made for a BCP-47 tag; every model knows ""."""
+        return not language_code or primary_subtag(language_code) in self.languages
 
     def require_language(self, language_code: str, *, field: str = "language_code") -> str:
         """The model's own code for a BCP-47 tag, its first language for "".
@@ -46,12 +52,11 @@ class ModelCard(BaseModel):
         """
         if not language_code:
             return self.languages[0]
-        primary = language_code.lower().partition("-")[0]
-        if primary not in self.languages:
+        if not self.knows(language_code):
             raise errors.InvalidArgument.field(
                 field, f"model {self.name!r} was not made for {language_code!r}; it knows: {', '.join(self.languages)}"
             )
-        return primary
+        return primary_subtag(language_code)
 
     def to_proto(self) -> model_pb2.ModelInfo:
         """As Get...Config and ListCapabilities show it."""
@@ -65,7 +70,14 @@ class ModelCard(BaseModel):
             licence=self.licence,
             metrics=self.metrics,
             voices=self.preprocess.get("voices", ()),
+            language_notes=self.language_notes,
+            note=self.note,
         )
+
+
+def primary_subtag(language_code: str) -> str:
+    """The language of a BCP-47 tag without script and region: "zh" of "zh-Hans-CN"."""
+    return language_code.lower().replace("_", "-").partition("-")[0]
 
 
 class ModelSource(Protocol):
@@ -86,13 +98,21 @@ class Models:
     Bounded by what Triton holds. When the source is unreachable, the last known cards stay, and none counts as ready.
     """
 
-    def __init__(self, source: ModelSource, tasks: Sequence[str], *, poll_seconds: float) -> None:
-        """tasks: those the service is for; it is ready when each has a model that is."""
+    def __init__(
+        self, source: ModelSource, tasks: Sequence[str], *, optional_tasks: Sequence[str] = (), poll_seconds: float
+    ) -> None:
+        """What the service is for.
+
+        tasks: it is ready when each of them has a model that is. optional_tasks: those that it can also do, when there
+        is a model; a machine may be too small for it, and one that fails must not take the rest along.
+        """
         self._source = source
-        self._tasks = tuple(tasks)
+        self._tasks = frozenset(tasks)
+        self._optional_tasks = frozenset(optional_tasks)
         self._poll_seconds = poll_seconds
         self._cards: dict[str, ModelCard] = {}
         self._ready: set[str] = set()
+        self._reachable = False
 
     async def watch(self) -> None:
         """Refresh for ever; run it as a task."""
@@ -107,31 +127,38 @@ class Models:
             cards, ready = await self._source.list_models(self._cards)
         except errors.MeshError as error:
             self._ready = set()
+            self._reachable = False
             if was_ready:
                 log.warning("models are not ready", reason=error.reason)
             return
-        self._cards = {name: card for name, card in cards.items() if card.task in self._tasks}
+        self._reachable = True
+        known = self._tasks | self._optional_tasks
+        self._cards = {name: card for name, card in cards.items() if card.task in known}
         self._ready = ready & self._cards.keys()
         if self.ready() and not was_ready:
             log.info("models are ready", models=sorted(self._ready))
 
     def ready(self) -> bool:
-        """Whether each task has a model that is ready."""
-        return {self._cards[name].task for name in self._ready} == set(self._tasks)
+        """Whether each task that is not optional has a model that is ready."""
+        return self._tasks <= {self._cards[name].task for name in self._ready}
 
-    def listing(self) -> list[ModelCard]:
-        """The models that are ready, by task and name."""
-        return sorted((self._cards[name] for name in self._ready), key=lambda card: (card.task, card.name))
+    def listing(self, task: str = "") -> list[ModelCard]:
+        """The models that are ready, of one task or of all, by task and name."""
+        ready = (self._cards[name] for name in self._ready)
+        return sorted((card for card in ready if task in ("", card.task)), key=lambda card: (card.task, card.name))
 
-    def pick(self, task: str, name: str, *, field: str = "model") -> ModelCard:
-        """The model of that name, or the task's default for "".
+    def pick(self, task: str, name: str, *, language_code: str = "", field: str = "model") -> ModelCard:
+        """The model of that name; for "" the task's default, if there are several that of the language.
 
-        Raises NotFound, listing those that exist, and Unavailable while nothing is known yet or the model is not ready.
+        Raises NotFound, listing those that exist; Unavailable while nothing is known yet or the model is not ready; and
+        Unimplemented when the task is optional and has no model here.
         """
         cards = {card.name: card for card in self._cards.values() if card.task == task}
+        if not cards and self._reachable and task in self._optional_tasks:
+            raise errors.Unimplemented(f"no model for {task} is deployed here", metadata={"task": task})
         if name and cards and name not in cards:
             raise errors.NotFound.named(field, name, list(cards))
-        card = cards.get(name) or _default(cards.values())
+        card = cards.get(name) or _default(cards.values(), language_code)
         if card is None or card.name not in self._ready:
             raise errors.Unavailable(
                 f"the model for {task} is loading" if card is None else f"model {card.name!r} is loading",
@@ -142,9 +169,9 @@ class Models:
         return card
 
 
-def _default(cards: Iterable[ModelCard]) -> ModelCard | None:
-    """The card marked as default, or the first by name."""
-    return min(cards, key=lambda card: (not card.default, card.name), default=None)
+def _default(cards: Iterable[ModelCard], language_code: str) -> ModelCard | None:
+    """Of the cards that know the language, else of all, the one marked as default, or the first by name."""
+    return min(cards, key=lambda card: (not card.knows(language_code), not card.default, card.name), default=None)
 
 
 @asynccontextmanager

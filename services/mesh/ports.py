@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -26,6 +26,16 @@ class Inference(Protocol):
         inputs: arrays by tensor name, with the batch dimension if the model has one; texts are object arrays of bytes.
         outputs: the tensors wanted.
         Raises NotFound, Unavailable, Exhausted, DeadlineExceeded or Internal.
+        """
+        ...
+
+    def stream(
+        self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
+    ) -> AsyncGenerator[dict[str, Array], None]:
+        """Run a decoupled model, which answers piece by piece.
+
+        Closing the generator, or cancelling the task that reads it, ends the execution in the server at once.
+        Arguments and errors as those of `infer`; an error may also come after some pieces.
         """
         ...
 
@@ -68,6 +78,26 @@ class Sound:
     duration_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Where a sentence stands in its text, in code points, without the white space around it."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedLanguage:
+    """What a text is written in.
+
+    language_code: BCP-47, "" when it cannot be told. confidence: 0..1. alternatives: the next likely ones, best first.
+    """
+
+    language_code: str
+    confidence: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
 class Preprocessor(Protocol):
     """Turns raw input into tensors.
 
@@ -76,6 +106,16 @@ class Preprocessor(Protocol):
 
     async def tokenize(self, texts: Sequence[str], *, tokenizer: str, max_tokens: int, deadline: Deadline) -> Tokens:
         """Split texts into token ids. Also raises NotFound for an unknown tokenizer."""
+        ...
+
+    async def segment(
+        self, texts: Sequence[str], *, language_codes: Sequence[str], deadline: Deadline
+    ) -> list[list[Sentence]]:
+        """Find the sentences of each text. language_codes: one a text, "" for unknown."""
+        ...
+
+    async def detect_language(self, texts: Sequence[str], *, deadline: Deadline) -> list[DetectedLanguage]:
+        """Tell what each text is written in."""
         ...
 
     async def transform_image(

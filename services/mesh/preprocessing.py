@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -15,8 +15,9 @@ from maas.type.v1 import media_pb2
 from services.mesh import tensor
 from services.mesh.channel import open_channel
 from services.mesh.client import call
-from services.mesh.ports import Fit, Pixels, Region, Sound, Tokens
+from services.mesh.ports import DetectedLanguage, Fit, Pixels, Region, Sentence, Sound, Tokens
 from services.mesh.settings import MEBIBYTE
+from services.mesh.status import from_status
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -51,6 +52,37 @@ class RemotePreprocessor:
             cast("NDArray[np.int64]", tensor.from_proto(response.attention_mask)),
             tuple(response.truncated),
         )
+
+    async def segment(
+        self, texts: Sequence[str], *, language_codes: Sequence[str], deadline: Deadline
+    ) -> list[list[Sentence]]:
+        """Find the sentences of each text; see the port."""
+        response = await call(
+            self._stub.SegmentText,
+            pb.SegmentTextRequest(contents=texts, language_codes=language_codes),
+            method=f"{SERVICE}/SegmentText",
+            deadline=deadline,
+        )
+        _raise_first(response.results)
+        return [[Sentence(each.begin, each.end) for each in result.sentences] for result in response.results]
+
+    async def detect_language(self, texts: Sequence[str], *, deadline: Deadline) -> list[DetectedLanguage]:
+        """Tell what each text is written in; see the port."""
+        response = await call(
+            self._stub.DetectLanguage,
+            pb.DetectLanguageRequest(contents=texts),
+            method=f"{SERVICE}/DetectLanguage",
+            deadline=deadline,
+        )
+        _raise_first(response.results)
+        return [
+            DetectedLanguage(
+                result.language_code,
+                result.confidence,
+                tuple((each.language_code, each.confidence) for each in result.alternatives),
+            )
+            for result in response.results
+        ]
 
     async def transform_image(
         self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
@@ -89,6 +121,13 @@ class RemotePreprocessor:
             response.sample_rate_hertz,
             response.duration.ToTimedelta().total_seconds(),
         )
+
+
+def _raise_first(results: Iterable[pb.SegmentedText | pb.DetectedLanguage]) -> None:
+    """Raise the error of the first text that broke a rule, if any did."""
+    for result in results:
+        if result.HasField("status"):
+            raise from_status(result.status)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ CODES: dict[type[errors.MeshError], StatusCode] = {
     errors.InvalidArgument: StatusCode.INVALID_ARGUMENT,
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.FailedPrecondition: StatusCode.FAILED_PRECONDITION,
+    errors.Unimplemented: StatusCode.UNIMPLEMENTED,
     errors.Exhausted: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,17 +13,22 @@ import numpy as np
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
-from services.mesh.ports import Array, Fit, Pixels, Region, Sound, Tokens
+from services.mesh.ports import Array, DetectedLanguage, Fit, Pixels, Region, Sentence, Sound, Tokens
 from services.mesh.server import Servicer, serving
 from services.mesh.settings import ServiceSettings
 
 
 @dataclass
 class FakeInference:
-    """Answers from a function; keeps what it was asked and the time each call was given, in seconds."""
+    """Answers from a function; keeps what it was asked and the time each call was given, in seconds.
+
+    pieces: what a decoupled model answers, one after the other. closed: how many streams were left before their end.
+    """
 
     answer: Callable[[str, Mapping[str, Array]], Mapping[str, Array] | errors.MeshError]
+    pieces: Callable[[str, Mapping[str, Array]], Sequence[Mapping[str, Array] | errors.MeshError]] | None = None
     calls: list[tuple[str, dict[str, Array], float]] = field(default_factory=list)
+    closed: int = 0
 
     async def infer(
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
@@ -34,10 +40,29 @@ class FakeInference:
             raise answer
         return {name: answer[name] for name in outputs}
 
+    async def stream(
+        self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
+    ) -> AsyncGenerator[dict[str, Array], None]:
+        """The wanted ones of each piece."""
+        assert self.pieces is not None, "this fake has no decoupled model"  # noqa: S101 - only tests come here
+        self.calls.append((model, dict(inputs), deadline.remaining_seconds()))
+        ended = False
+        try:
+            for piece in self.pieces(model, inputs):
+                if isinstance(piece, errors.MeshError):
+                    raise piece
+                yield {name: piece[name] for name in outputs}
+            ended = True
+        finally:
+            self.closed += not ended
+
 
 @dataclass
 class FakePreprocessor:
-    """One token a word, pictures of the size asked for, and a second of silence; or an error."""
+    """One token a word, sentences that end in . ! ? or 。, pictures of the size asked for, and a second of silence.
+
+    A text with Chinese characters is Chinese, any other with letters English. Or each call fails with `error`.
+    """
 
     error: errors.MeshError | None = None
     source: tuple[int, int] = (640, 480)
@@ -57,6 +82,20 @@ class FakePreprocessor:
             ids[index, : len(row)] = row
         return Tokens(ids, (ids > 0).astype(np.int64), tuple(len(row) > max_tokens for row in words))
 
+    async def segment(
+        self, texts: Sequence[str], *, language_codes: Sequence[str], deadline: Deadline
+    ) -> list[list[Sentence]]:
+        """Split after each full stop."""
+        self._raise()
+        return [
+            [Sentence(*match.span()) for match in re.finditer(r"[^.!?。\s][^.!?。]*[.!?。]*", text)] for text in texts
+        ]
+
+    async def detect_language(self, texts: Sequence[str], *, deadline: Deadline) -> list[DetectedLanguage]:
+        """By its characters."""
+        self._raise()
+        return [_language(text) for text in texts]
+
     async def transform_image(
         self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
     ) -> Pixels:
@@ -70,6 +109,12 @@ class FakePreprocessor:
         return Sound(np.zeros(sample_rate_hertz, np.float32), sample_rate_hertz, 1.0)
 
 
+def _language(text: str) -> DetectedLanguage:
+    if any("\u4e00" <= character <= "\u9fff" for character in text):
+        return DetectedLanguage("zh", 1.0)
+    return DetectedLanguage("en", 1.0) if any(map(str.isalpha, text)) else DetectedLanguage("", 0.0)
+
+
 class _Listed:
     def __init__(self, cards: Sequence[ModelCard], loading: Sequence[str]) -> None:
         self._cards = {card.name: card for card in cards}
@@ -79,9 +124,10 @@ class _Listed:
         return self._cards, self._cards.keys() - self._loading
 
 
-async def known_models(*cards: ModelCard, loading: Sequence[str] = ()) -> Models:
-    """These models, all ready but those that are loading."""
-    models = Models(_Listed(cards, loading), sorted({card.task for card in cards}), poll_seconds=2)
+async def known_models(*cards: ModelCard, loading: Sequence[str] = (), optional_tasks: Sequence[str] = ()) -> Models:
+    """These models, all ready but those that are loading. optional_tasks: those that need none."""
+    tasks = {card.task for card in cards} - set(optional_tasks)
+    models = Models(_Listed(cards, loading), sorted(tasks), optional_tasks=optional_tasks, poll_seconds=2)
     await models.refresh()
     return models
 

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
-import numpy as np
 from grpc.aio import AioRpcError
 from opentelemetry import trace
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from services.mesh import errors, telemetry
+from services.mesh import errors, kserve, telemetry
 from services.mesh.channel import open_channel
 from services.mesh.client import client_span, trace_metadata
 from services.mesh.models import ModelCard
@@ -38,17 +36,14 @@ SERVICE = "inference.GRPCInferenceService"
 EXECUTION_NS = "execution_ns"
 # Time for questions about models, which Triton answers from memory.
 _ADMIN_SECONDS = 5.0
+# A stream that says nothing for so long is asked after.
+_SILENCE_SECONDS = 1.0
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 
-_DATATYPES = {
-    np.dtype("bool"): "BOOL",
-    np.dtype("uint8"): "UINT8",
-    np.dtype("int32"): "INT32",
-    np.dtype("int64"): "INT64",
-    np.dtype("float32"): "FP32",
-    np.dtype("object"): "BYTES",
-}
-_DTYPES = {name: dtype for dtype, name in _DATATYPES.items()}
+# How our models' texts begin that say what is wrong with a request: a stream of Triton's carries no code.
+_REFUSED = "[INVALID_ARGUMENT] "
+# The parameter with which Triton marks the last response to a request.
+_FINAL = "triton_final_response"
 
 
 class TritonInference:
@@ -68,13 +63,7 @@ class TritonInference:
     ) -> dict[str, Array]:
         """Run a model once; see services.mesh.ports.Inference."""
         timeout = deadline.require_seconds()
-        limit = self._settings.triton_max_inflight
-        if self._inflight[model] >= limit:
-            raise errors.Exhausted(
-                f"{limit} calls wait for model {model!r} already",
-                metadata={"model": model, "limit": str(limit)},
-                retry_after_seconds=1,
-            )
+        self._require_room(model)
         with client_span(f"{SERVICE}/ModelInfer") as span:
             timed = span.is_recording() and model in self._timed
             span.set_attribute("maas.model", model)
@@ -83,11 +72,76 @@ class TritonInference:
             try:
                 response = await self._call(request, timeout)
             except AioRpcError as error:
-                raise to_error(error, model) from None
+                raise to_error(error.code(), error.details() or "", model) from None
             arrays = _arrays(response)
             if timed:
                 _add_execution_spans(model, sent_ns, arrays.pop(EXECUTION_NS))
             return arrays
+
+    async def stream(
+        self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
+    ) -> AsyncGenerator[dict[str, Array], None]:
+        """Run a decoupled model; see services.mesh.ports.Inference. The server bears that these calls are cancelled."""
+        timeout = deadline.require_seconds()
+        self._require_room(model)
+        self._inflight[model] += 1
+        try:
+            # Not the current span: between two pieces the caller's code runs, whose spans are no part of this call.
+            with client_span(f"{SERVICE}/ModelStreamInfer", current=False) as span:
+                span.set_attribute("maas.model", model)
+                request = _request(model, inputs, outputs, timeout)
+                call = self._stub.ModelStreamInfer([request], timeout=timeout, metadata=trace_metadata(span))
+                last: dict[str, Array] = {}
+                begun = False
+                try:
+                    async for response in self._responses(call, model):
+                        if response.error_message:
+                            raise to_error(grpc.StatusCode.UNKNOWN, response.error_message, model)
+                        if not begun:
+                            span.add_event("first response")
+                            begun = True
+                        # The last one waits for the end of the call, so that who stops reading then cancels nothing.
+                        if response.infer_response.parameters[_FINAL].bool_param:
+                            last = _arrays(response.infer_response)
+                        else:
+                            yield _arrays(response.infer_response)
+                except AioRpcError as error:
+                    raise to_error(error.code(), error.details() or "", model) from None
+                finally:
+                    # Leaving the loop does not do it, nor does the end of the task that reads.
+                    call.cancel()
+            if last:
+                yield last
+        finally:
+            self._inflight[model] -= 1
+
+    async def _responses(
+        self, call: grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse], model: str
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """What the call answers. Raises Unavailable when it is silent since the model's process is gone.
+
+        Triton tells nobody when a process dies that was answering, but its model is not ready while it is reloaded.
+        """
+        while True:
+            reading = asyncio.ensure_future(call.read())
+            while not (await asyncio.wait({reading}, timeout=_SILENCE_SECONDS))[0]:
+                with suppress(AioRpcError):
+                    request = pb.ModelReadyRequest(name=model)
+                    if not (await self._stub.ModelReady(request, timeout=_ADMIN_SECONDS)).ready:
+                        raise to_error(grpc.StatusCode.UNAVAILABLE, "", model)
+            if (response := reading.result()) is grpc.aio.EOF:
+                return
+            yield response
+
+    def _require_room(self, model: str) -> None:
+        """Raise Exhausted when as many calls as may be are under way."""
+        limit = self._settings.triton_max_inflight
+        if self._inflight[model] >= limit:
+            raise errors.Exhausted(
+                f"{limit} calls wait for model {model!r} already",
+                metadata={"model": model, "limit": str(limit)},
+                retry_after_seconds=1,
+            )
 
     async def _call(self, request: pb.ModelInferRequest, seconds: float) -> pb.ModelInferResponse:
         """Send the request, keeping our deadline and cancellation from a server that cannot bear them.
@@ -170,21 +224,32 @@ async def open_triton(settings: TritonSettings) -> AsyncIterator[TritonInference
         await inference.drain()
 
 
-def to_error(error: AioRpcError, model: str) -> errors.MeshError:
-    """What a failed call to a model means to our callers. Triton's own text names paths: it stays inside."""
-    code, text = error.code(), error.details() or ""
+def to_error(code: grpc.StatusCode, text: str, model: str) -> errors.MeshError:
+    """What a failed call to a model means to our callers. code: UNKNOWN when it came inside a stream, which has none.
+
+    Triton's own text names paths: it stays inside. What a model of ours says to its caller is passed on.
+    """
+    _, refused, complaint = text.partition(_REFUSED)
+    if refused:
+        return errors.InvalidArgument(f"model {model!r}: {complaint[:500]}", metadata={"model": model})
+    return _triton_error(code, text.lower(), model)
+
+
+def _triton_error(code: grpc.StatusCode, said: str, model: str) -> errors.MeshError:
     metadata = {"model": model}
-    if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in text.lower():
+    in_stream = code is grpc.StatusCode.UNKNOWN
+    if "maximum queue size" in said and (in_stream or code is grpc.StatusCode.UNAVAILABLE):
         return errors.Exhausted(f"the queue of model {model!r} is full", metadata=metadata, retry_after_seconds=1)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in text.lower():
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in said:
         return errors.DeadlineExceeded(f"model {model!r} did not answer in time", metadata=metadata)
-    # A model that is being loaded is NOT_FOUND too, with this text.
-    loading = "has no available versions" in text
-    if code is grpc.StatusCode.NOT_FOUND and not loading:
+    # A model that is being loaded is not known either, with this text.
+    loading = "has no available versions" in said
+    unknown = code is grpc.StatusCode.NOT_FOUND or (in_stream and "request for unknown model" in said)
+    if unknown and not loading:
         return errors.NotFound(f"Triton has no model {model!r}", reason="MODEL_NOT_FOUND", metadata=metadata)
     if code is grpc.StatusCode.CANCELLED:
         return errors.Cancelled("the call was cancelled", metadata=metadata)
-    if loading or code is grpc.StatusCode.UNAVAILABLE or "stub process" in text.lower():
+    if loading or code is grpc.StatusCode.UNAVAILABLE or "stub process" in said or "is being unloaded" in said:
         return errors.Unavailable(
             f"model {model!r} is loading or restarting",
             reason="MODEL_UNAVAILABLE",
@@ -198,11 +263,11 @@ def _request(model: str, inputs: Mapping[str, Array], outputs: Sequence[str], ti
     request = pb.ModelInferRequest(
         model_name=model,
         inputs=[
-            pb.ModelInferRequest.InferInputTensor(name=name, datatype=_DATATYPES[array.dtype], shape=array.shape)
+            pb.ModelInferRequest.InferInputTensor(name=name, datatype=kserve.DATATYPES[array.dtype], shape=array.shape)
             for name, array in inputs.items()
         ],
         outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
-        raw_input_contents=[_encode(array) for array in inputs.values()],
+        raw_input_contents=[kserve.encode(array) for array in inputs.values()],
     )
     # A server whose queues have a policy drops the request when our caller has stopped waiting. The embedded one has
     # none: with any policy 24.10 stalls for half a second at a time, so `triton_max_inflight` bounds its queues.
@@ -210,30 +275,11 @@ def _request(model: str, inputs: Mapping[str, Array], outputs: Sequence[str], ti
     return request
 
 
-def _encode(array: Array) -> bytes:
-    if array.dtype != np.dtype("object"):
-        return array.tobytes()
-    return b"".join(struct.pack("<I", len(text)) + text for text in array.flat)
-
-
 def _arrays(response: pb.ModelInferResponse) -> dict[str, Array]:
     return {
-        output.name: _decode(content, output.datatype, tuple(output.shape))
+        output.name: kserve.decode(content, output.datatype, tuple(output.shape))
         for output, content in zip(response.outputs, response.raw_output_contents, strict=True)
     }
-
-
-def _decode(content: bytes, datatype: str, shape: tuple[int, ...]) -> Array:
-    if datatype != "BYTES":
-        return np.frombuffer(content, dtype=_DTYPES[datatype]).reshape(shape)
-    texts, position = [], 0
-    while position < len(content):
-        (length,) = struct.unpack_from("<I", content, position)
-        texts.append(content[position + 4 : position + 4 + length])
-        position += 4 + length
-    array = np.empty(len(texts), dtype=object)
-    array[:] = texts
-    return array.reshape(shape)
 
 
 def _add_execution_spans(model: str, sent_ns: int, execution_ns: Array) -> None:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
+from services.mesh.backends import ModelServer
 from services.mesh.ports import Preprocessor
 from services.mesh.preprocessing import open_preprocessing
 from services.mesh.settings import IN_PROCESS, PreprocessingClientSettings
 
+Opening = Callable[[ModelServer], AbstractAsyncContextManager[Preprocessor]]
 
-@asynccontextmanager
-async def open_preprocessor(settings: PreprocessingClientSettings) -> AsyncIterator[Preprocessor]:
-    """The adapter that the settings ask for, for as long as the block runs."""
+
+def open_preprocessor(settings: PreprocessingClientSettings) -> Opening:
+    """What opens the adapter that the settings ask for.
+
+    It takes the connection to the models that the process has anyway: preprocessing in this process runs its own there.
+    """
     if settings.preprocessing_address == IN_PROCESS:
         # Who asks the service needs no decoder in its own memory: 20 MB, and code that strangers' bytes may break.
         from services.preprocessing.local import open_local  # noqa: PLC0415 - see above
 
-        async with open_local(settings) as local:
-            yield local
-    else:
-        async with open_preprocessing(settings.preprocessing_address) as remote:
-            yield remote
+        return partial(open_local, settings)
+    return lambda _: open_preprocessing(settings.preprocessing_address)

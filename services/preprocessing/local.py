@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 from services.mesh import errors
+from services.mesh.backends import ModelServer
 from services.mesh.deadline import Deadline
-from services.mesh.ports import Fit, Pixels, Sound, Tokens
+from services.mesh.ports import DetectedLanguage, Fit, Pixels, Sentence, Sound, Tokens
 from services.mesh.settings import PreprocessingSettings
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.process import open_pipelines
+
+T = TypeVar("T")
 
 _tracer = trace.get_tracer("maas.preprocessing")
 
@@ -31,6 +35,20 @@ class LocalPreprocessor:
             return await self._pipelines.tokenize_text(
                 texts, tokenizer=tokenizer, max_tokens=max_tokens, deadline=deadline
             )
+
+    async def segment(
+        self, texts: Sequence[str], *, language_codes: Sequence[str], deadline: Deadline
+    ) -> list[list[Sentence]]:
+        """Find the sentences of each text; see the port."""
+        async with _step("SegmentText", deadline):
+            found = await self._pipelines.segment_text(texts, language_codes=language_codes, deadline=deadline)
+            return [_good(each) for each in found]
+
+    async def detect_language(self, texts: Sequence[str], *, deadline: Deadline) -> list[DetectedLanguage]:
+        """Tell what each text is written in; see the port."""
+        async with _step("DetectLanguage", deadline):
+            found, _ = await self._pipelines.detect_language(texts, model="", deadline=deadline)
+            return [_good(each) for each in found]
 
     async def transform_image(
         self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
@@ -52,10 +70,17 @@ class LocalPreprocessor:
 
 
 @asynccontextmanager
-async def open_local(settings: PreprocessingSettings) -> AsyncIterator[LocalPreprocessor]:
-    """Preprocessing in this process for as long as the block runs."""
-    async with open_pipelines(settings) as pipelines:
+async def open_local(settings: PreprocessingSettings, server: ModelServer) -> AsyncIterator[LocalPreprocessor]:
+    """Preprocessing in this process for as long as the block runs. server: runs its models."""
+    async with open_pipelines(settings, server) as pipelines:
         yield LocalPreprocessor(pipelines)
+
+
+def _good(found: T | errors.MeshError) -> T:
+    """What was found of one text. Raises the error of one that broke a rule."""
+    if isinstance(found, errors.MeshError):
+        raise found
+    return found
 
 
 @asynccontextmanager

@@ -8,21 +8,27 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from services.mesh.backends import ModelServer
 from services.mesh.settings import PreprocessingSettings
 from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.workers import Workers
 
 
 @asynccontextmanager
-async def open_pipelines(settings: PreprocessingSettings) -> AsyncIterator[InputPipelines]:
-    """The pipelines with their tokenizers loaded; at the end of the block, work that has begun is waited for."""
+async def open_pipelines(settings: PreprocessingSettings, server: ModelServer) -> AsyncIterator[InputPipelines]:
+    """The pipelines with their tokenizers loaded; at the end of the block, work that has begun is waited for.
+
+    server: runs the models that are themselves preprocessing.
+    """
     tokenizers = await asyncio.to_thread(Tokenizers.load, settings.tokenizers_directory)
     with (
         _guarded(settings.max_memory_bytes),
         Workers(threads=settings.threads, max_waiting=settings.max_waiting) as workers,
     ):
-        yield InputPipelines(tokenizers, workers)
+        async with server.watching([TASK]) as models:
+            yield InputPipelines(tokenizers, workers, LanguageIdentifier(server.inference, models))
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from maas.type.v1 import media_pb2
 from services.mesh import errors, tensor
 from services.mesh.interceptors import Context
-from services.mesh.ports import Fit
+from services.mesh.ports import DetectedLanguage, Fit, Sentence
 from services.mesh.request import request_id
 from services.mesh.server import budget
+from services.mesh.status import to_status
 from services.preprocessing.pipelines import audio, image, text
 from services.preprocessing.pipelines.inputs import InputPipelines
 
@@ -67,6 +68,22 @@ class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer)
             request_id=echo,
         )
 
+    async def SegmentText(self, request: pb.SegmentTextRequest, context: Context) -> pb.SegmentTextResponse:
+        """Texts to sentences."""
+        echo = request_id(request)
+        found = await self._pipelines.segment_text(
+            list(request.contents), language_codes=list(request.language_codes), deadline=budget(context)
+        )
+        return pb.SegmentTextResponse(results=[_sentences(each) for each in found], request_id=echo)
+
+    async def DetectLanguage(self, request: pb.DetectLanguageRequest, context: Context) -> pb.DetectLanguageResponse:
+        """What texts are written in."""
+        echo = request_id(request)
+        found, model = await self._pipelines.detect_language(
+            list(request.contents), model=request.model, deadline=budget(context)
+        )
+        return pb.DetectLanguageResponse(results=[_language(each) for each in found], model=model, request_id=echo)
+
     async def TransformImage(self, request: pb.TransformImageRequest, context: Context) -> pb.TransformImageResponse:
         """A picture to pixels."""
         echo = request_id(request)
@@ -113,8 +130,27 @@ class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer)
     ) -> pb.GetPreprocessingConfigResponse:
         """What this service knows."""
         return pb.GetPreprocessingConfigResponse(
-            tokenizers=self._pipelines.tokenizers, image_formats=image.FORMATS, audio_formats=audio.FORMATS
+            tokenizers=self._pipelines.tokenizers,
+            image_formats=image.FORMATS,
+            audio_formats=audio.FORMATS,
+            models=[card.to_proto() for card in self._pipelines.models],
         )
+
+
+def _sentences(found: list[Sentence] | errors.MeshError) -> pb.SegmentedText:
+    if isinstance(found, errors.MeshError):
+        return pb.SegmentedText(status=to_status(found))
+    return pb.SegmentedText(sentences=[pb.Sentence(begin=each.begin, end=each.end) for each in found])
+
+
+def _language(found: DetectedLanguage | errors.MeshError) -> pb.DetectedLanguage:
+    if isinstance(found, errors.MeshError):
+        return pb.DetectedLanguage(status=to_status(found))
+    return pb.DetectedLanguage(
+        language_code=found.language_code,
+        confidence=found.confidence,
+        alternatives=[pb.LanguageCandidate(language_code=code, confidence=each) for code, each in found.alternatives],
+    )
 
 
 def _content(field: str, message: media_pb2.Image | media_pb2.Audio) -> bytes:

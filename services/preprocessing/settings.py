@@ -3,10 +3,10 @@
 from pydantic import DirectoryPath, Field
 from pydantic_settings import SettingsConfigDict
 
-from services.mesh.settings import PreprocessingSettings, ServiceSettings
+from services.mesh.settings import PreprocessingSettings, ServiceSettings, TritonSettings
 
 
-class Settings(ServiceSettings, PreprocessingSettings):
+class Settings(ServiceSettings, TritonSettings, PreprocessingSettings):
     """What preprocessing needs to know."""
 
     model_config = SettingsConfigDict(env_prefix="PREPROCESSING_", frozen=True, extra="ignore")

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.mesh import errors
 from services.mesh.server import Servicer
 from services.mesh.testing import serve
+from tests.failure import failure
 
 SERVICE = "maas.test.v1.Echo"
 KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
@@ -198,3 +200,47 @@ async def test_leaving_a_stream_early_closes_its_span(spans):
         await asyncio.wait_for(implementation.cancelled.wait(), 5)
         span = await server_span(spans)
     assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+
+
+class Reads:
+    """A method of each kind that reads a message with a text in it."""
+
+    async def unary(self, request, context):
+        return request.service.encode()
+
+    async def read(self, requests, context):
+        return b"".join([request.service.encode() async for request in requests])
+
+    async def stream(self, request, context):
+        yield request.service.encode()
+
+    async def both(self, requests, context):
+        async for request in requests:
+            yield request.service.encode()
+
+    def add(self, implementation, server):
+        kinds = zip(KINDS, (self.unary, self.stream, self.read, self.both), strict=True)
+        handlers = {
+            kind: getattr(grpc, f"{kind}_rpc_method_handler")(method, HealthCheckRequest.FromString)
+            for kind, method in kinds
+        }
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_request_that_is_no_message_is_the_caller_s_mistake(kind):
+    """A text that is not UTF-8 is INVALID_ARGUMENT with ErrorInfo, whatever the kind; a right one is read."""
+
+    async def ask(channel, content):
+        async def requests():
+            yield content
+
+        running = getattr(channel, kind)(f"/{SERVICE}/{kind}")(
+            requests() if kind.startswith("stream") else content, timeout=5
+        )
+        return await running if kind.endswith("unary") else b"".join([answer async for answer in running])
+
+    async with serve(Servicer(SERVICE, Reads().add, object())) as channel:
+        assert await ask(channel, HealthCheckRequest(service="hello").SerializeToString()) == b"hello"
+        code, info, _, _ = await failure(ask(channel, b"\x0a\x02\xff\xfe"))
+    assert (code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")

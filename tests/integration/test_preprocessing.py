@@ -8,10 +8,8 @@ import wave
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
@@ -21,22 +19,15 @@ from services.mesh.testing import serve
 from services.preprocessing import servicer as servicer_module
 from services.preprocessing.app import app, servicer
 from services.preprocessing.pipelines import image
-from services.preprocessing.pipelines.inputs import InputPipelines
-from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.workers import Workers
 from services.preprocessing.settings import Settings
-
-
-def tokenizers() -> Tokenizers:
-    tokenizer = Tokenizer(models.WordLevel({"?": 1, "good": 4, "film": 6}, unk_token="?"))  # noqa: S106 - no secret
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return Tokenizers({"words": tokenizer})
+from tests.integration.preproc_service import pipelines, refused
 
 
 @pytest.fixture
 async def channel():
     with Workers(threads=2, max_waiting=8) as workers:
-        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
+        async with serve(servicer(await pipelines(workers))) as channel:
             yield channel
 
 
@@ -57,21 +48,6 @@ def recording() -> bytes:
         output.setparams((2, 2, 44_100, 0, "NONE", ""))
         output.writeframes(bytes(44_100 * 4))
     return file.getvalue()
-
-
-async def refused(call) -> tuple[grpc.StatusCode, list[object]]:
-    """The code of a failed call, and the details of its status."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    kinds = {
-        kind.DESCRIPTOR.full_name: kind
-        for kind in vars(error_details_pb2).values()
-        if hasattr(kind, "DESCRIPTOR") and hasattr(kind, "FromString")
-    }
-    status = rpc_status.from_call(caught.value)
-    return caught.value.code(), [
-        kinds[detail.type_url.rpartition("/")[2]].FromString(detail.value) for detail in status.details
-    ]
 
 
 async def test_normalize_text(stub):
@@ -129,6 +105,7 @@ async def test_config(stub):
     assert list(response.tokenizers) == ["words"]
     assert list(response.image_formats) == ["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]
     assert list(response.audio_formats) == ["aac", "flac", "mp3", "mp4", "ogg", "wav"]
+    assert [(model.name, model.task) for model in response.models] == [("lid", "language-identification")]
 
 
 PICTURE = media_pb2.Image(content=photo())
@@ -139,6 +116,8 @@ MISTAKES = {
     "request_id": ("NormalizeText", pb.NormalizeTextRequest(contents=["a"], request_id="mine")),
     "tokenizer": ("TokenizeText", pb.TokenizeTextRequest(contents=["a"])),
     "max_tokens": ("TokenizeText", pb.TokenizeTextRequest(contents=["a"], tokenizer="words", max_tokens=1)),
+    "language_codes": ("SegmentText", pb.SegmentTextRequest(contents=["a", "b"], language_codes=["en"])),
+    "language_codes[0]": ("SegmentText", pb.SegmentTextRequest(contents=["a"], language_codes=["en us"])),
     "image": ("TransformImage", pb.TransformImageRequest(width=8, height=8)),
     "image.content": ("TransformImage", pb.TransformImageRequest(image=media_pb2.Image(content=b"noise"))),
     "width": ("TransformImage", pb.TransformImageRequest(image=PICTURE, width=4097, height=8)),
@@ -196,7 +175,7 @@ async def test_too_many_at_once(monkeypatch):
     slow = Slow(monkeypatch)
     request = pb.TransformImageRequest(image=PICTURE, width=8, height=8)
     with Workers(threads=1, max_waiting=1) as workers:
-        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
+        async with serve(servicer(await pipelines(workers))) as channel:
             stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
             calls = [asyncio.ensure_future(stub.TransformImage(request)) for _ in range(3)]
             first, _ = await asyncio.wait(calls, timeout=10, return_when=asyncio.FIRST_COMPLETED)
@@ -215,7 +194,7 @@ async def test_what_nobody_waits_for_never_begins(monkeypatch):
     slow = Slow(monkeypatch)
     request = pb.TransformImageRequest(image=PICTURE, width=8, height=8)
     with Workers(threads=1, max_waiting=8) as workers:
-        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
+        async with serve(servicer(await pipelines(workers))) as channel:
             stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
             running = stub.TransformImage(request)
             await slow.until_begun(1)
@@ -240,7 +219,7 @@ async def test_other_calls_do_not_wait_for_a_picture(monkeypatch):
     """While every thread decodes, short texts are answered."""
     slow = Slow(monkeypatch)
     with Workers(threads=1, max_waiting=8) as workers:
-        async with serve(servicer(InputPipelines(tokenizers(), workers))) as channel:
+        async with serve(servicer(await pipelines(workers))) as channel:
             stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
             running = stub.TransformImage(pb.TransformImageRequest(image=PICTURE, width=8, height=8))
             await slow.until_begun(1)
@@ -251,11 +230,12 @@ async def test_other_calls_do_not_wait_for_a_picture(monkeypatch):
 
 
 async def test_the_service_as_it_is_composed(tmp_path):
-    """With settings alone the service finds the tokenizers of its assets directory and answers."""
+    """With settings alone, and without Triton, the service finds the tokenizers of its assets directory and answers."""
     (tmp_path / "tokenizers").mkdir()
     tokenizer = Tokenizer(models.WordLevel({"?": 1}, unk_token="?"))  # noqa: S106 - no secret
     tokenizer.save(str(tmp_path / "tokenizers" / "tiny.json"))
-    settings = Settings(listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0", assets_directory=tmp_path)
+    addresses = dict.fromkeys(("listen_address", "metrics_address", "triton_address"), "127.0.0.1:0")
+    settings = Settings(**addresses, assets_directory=tmp_path)
     async with app(settings) as servicers, serve(*servicers) as channel:
         stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
         response = await stub.GetPreprocessingConfig(pb.GetPreprocessingConfigRequest())
@@ -265,4 +245,6 @@ async def test_the_service_as_it_is_composed(tmp_path):
 def test_missing_assets_stop_the_start(tmp_path):
     """A directory of assets that does not exist is a mistake that is seen at start."""
     with pytest.raises(ValueError, match="assets_directory"):
-        Settings(listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0", assets_directory=tmp_path / "absent")
+        Settings(
+            listen_address="a:0", metrics_address="a:0", triton_address="a:0", assets_directory=tmp_path / "absent"
+        )

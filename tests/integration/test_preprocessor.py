@@ -11,28 +11,43 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from services.mesh import errors
 from services.mesh.deadline import Deadline
-from services.mesh.ports import Preprocessor
-from services.mesh.preprocessing import RemotePreprocessor
+from services.mesh.models import ModelCard
+from services.mesh.ports import DetectedLanguage, Preprocessor, Sentence
+from services.mesh.preprocessing import RemotePreprocessor, open_preprocessing
+from services.mesh.server import serving
+from services.mesh.settings import ServiceSettings
 from services.mesh.status import code_of
-from services.mesh.testing import serve
+from services.mesh.testing import FakeInference, known_models, serve
 from services.preprocessing.app import servicer
 from services.preprocessing.local import LocalPreprocessor
 from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.workers import Workers
 
 Adapters = dict[str, Preprocessor]
+# Probabilities that 32 bits hold exactly.
+ENGLISH = b'[["en", 0.75], ["pt", 0.125]]'
+
+
+async def pipelines(workers: Workers) -> InputPipelines:
+    """One tokenizer, and a model of languages that knows English only."""
+    tokenizer = Tokenizer(models.WordLevel({"?": 1, "good": 4, "film": 6}, unk_token="?"))  # noqa: S106 - no secret
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    identifier = LanguageIdentifier(
+        FakeInference(lambda _, inputs: {"languages": np.full(inputs["text"].shape, ENGLISH, np.object_)}),
+        await known_models(ModelCard(name="lid", task=TASK, summary="")),
+    )
+    return InputPipelines(Tokenizers({"words": tokenizer}), workers, identifier)
 
 
 @pytest.fixture
 async def adapters() -> AsyncIterator[Adapters]:
     """Both, on pipelines of the same kind."""
-    tokenizer = Tokenizer(models.WordLevel({"?": 1, "good": 4, "film": 6}, unk_token="?"))  # noqa: S106 - no secret
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     with Workers(threads=2, max_waiting=8) as workers:
-        pipelines = InputPipelines(Tokenizers({"words": tokenizer}), workers)
-        async with serve(servicer(pipelines)) as channel:
-            yield {"remote": RemotePreprocessor(channel), "local": LocalPreprocessor(pipelines)}
+        shared = await pipelines(workers)
+        async with serve(servicer(shared)) as channel:
+            yield {"remote": RemotePreprocessor(channel), "local": LocalPreprocessor(shared)}
 
 
 def photo() -> bytes:
@@ -59,6 +74,38 @@ async def test_the_same_tokens(adapters, texts):
     np.testing.assert_array_equal(local.input_ids, remote.input_ids, strict=True)
     np.testing.assert_array_equal(local.attention_mask, remote.attention_mask, strict=True)
     assert local.truncated == remote.truncated
+
+
+async def test_the_most_tokens_fit():
+    """The largest answer of tokens, beyond gRPC's own 4 MiB, comes through the channel that services use."""
+    settings = ServiceSettings(listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0", drain_seconds=1)
+    with Workers(threads=2, max_waiting=8) as workers:
+        made = servicer(await pipelines(workers))
+        async with serving([made], settings) as port, open_preprocessing(f"127.0.0.1:{port}") as remote:
+            tokens = await remote.tokenize(
+                ["? " * 4096] * 64, tokenizer="words", max_tokens=8192, deadline=Deadline.after(30)
+            )
+    assert tokens.input_ids.shape == (64, 4096)
+
+
+@pytest.mark.parametrize("texts", [["Yes. No.", "\u4f60\u597d\u3002\U0001f600!", " "], ["A sentence. " * 9000] * 3])
+async def test_the_same_sentences(adapters, texts):
+    """Their places are equal."""
+    remote, local = [
+        await each.segment(texts, language_codes=["en"] * len(texts), deadline=Deadline.after(10))
+        for each in adapters.values()
+    ]
+    assert local == remote
+    assert local[0][0] == Sentence(0, texts[0].index(".") + 1)
+
+
+async def test_the_same_languages(adapters):
+    """What the model says and what the writing tells are equal."""
+    texts = ["hello", "\u3053\u3093\u306b\u3061\u306f", "123"]
+    remote, local = [await each.detect_language(texts, deadline=Deadline.after(10)) for each in adapters.values()]
+    assert local == remote
+    english = DetectedLanguage("en", 0.75, (("pt", 0.125),))
+    assert local == [english, DetectedLanguage("ja", 1.0), DetectedLanguage("", 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +147,13 @@ MISTAKES = {
     "no tokenizer": ("tokenize", {**TEXT, "tokenizer": ""}),
     "unknown tokenizer": ("tokenize", {**TEXT, "tokenizer": "other"}),
     "too few tokens": ("tokenize", {**TEXT, "max_tokens": 1}),
+    "no text to segment": ("segment", {"texts": [], "language_codes": []}),
+    "two bad texts to segment": ("segment", {"texts": ["a", "", ""], "language_codes": []}),
+    "one language for two": ("segment", {"texts": ["a", "b"], "language_codes": ["en"]}),
+    "no language": ("segment", {"texts": ["a"], "language_codes": ["english, please"]}),
+    "no text to detect": ("detect_language", {"texts": []}),
+    "a bad text to detect": ("detect_language", {"texts": ["a", "x" * 131_073]}),
+    "too much to detect": ("detect_language", {"texts": ["x" * 131_072] * 17}),
     "no picture": ("transform_image", {**PICTURE, "content": b""}),
     "not a picture": ("transform_image", {**PICTURE, "content": b"noise"}),
     "half a picture": ("transform_image", {**PICTURE, "content": photo()[:2000]}),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import grpc
 import numpy as np
@@ -11,7 +11,7 @@ from opentelemetry import trace
 from tritonclient.grpc import model_config_pb2, service_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
 
-from services.mesh import errors
+from services.mesh import errors, kserve
 from services.mesh.deadline import Deadline
 from services.mesh.settings import TritonSettings
 from services.mesh.triton import EXECUTION_NS, open_triton
@@ -20,7 +20,7 @@ from services.mesh.triton import EXECUTION_NS, open_triton
 class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Gives each wanted tensor back from the inputs; or fails, or waits."""
 
-    def __init__(self, *, failure=None, wait=False):
+    def __init__(self, *, failure=None, wait=False, pieces=()):
         self.failure = failure
         self.wait = wait
         self.requests = []
@@ -28,6 +28,8 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.leave = asyncio.Event()
         self.ended = asyncio.Event()
         self.cancelled = False
+        self.pieces = pieces
+        self.ready = True
         self.models = {}
         self.outputs = []
 
@@ -56,6 +58,27 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
             response.raw_output_contents.append(request.raw_input_contents[given[output.name]])
         return response
 
+    async def ModelStreamInfer(self, requests, context):
+        async for request in requests:
+            self.requests.append(request)
+            self.metadata = dict(context.invocation_metadata())
+            self.entered.set()
+            try:
+                for number, piece in enumerate(self.pieces, 1):
+                    yield streamed(piece, final=number == len(self.pieces) and not self.wait)
+                if self.wait:
+                    await self.leave.wait()
+                if self.failure:
+                    yield pb.ModelStreamInferResponse(error_message=self.failure)
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+            finally:
+                self.ended.set()
+
+    async def ModelReady(self, request, context):
+        return pb.ModelReadyResponse(ready=self.ready)
+
     async def RepositoryIndex(self, request, context):
         return pb.RepositoryIndexResponse(
             models=[
@@ -72,6 +95,17 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         if card is not None:
             config.parameters["maas"].string_value = json.dumps(card)
         return pb.ModelConfigResponse(config=config)
+
+
+def streamed(piece, *, final):
+    response = pb.ModelInferResponse(model_name="m", raw_output_contents=[kserve.encode(texts(piece))])
+    response.outputs.add(name="text", datatype="BYTES", shape=[1])
+    response.parameters["triton_final_response"].bool_param = final
+    return pb.ModelStreamInferResponse(infer_response=response)
+
+
+def texts(text):
+    return np.array([text.encode()], object)
 
 
 @asynccontextmanager
@@ -201,6 +235,137 @@ async def test_triton_that_is_gone_is_unavailable():
         assert caught.value.retry_after_seconds
         with pytest.raises(errors.Unavailable):
             await inference.list_models({})
+
+
+def stream(inference, seconds=5.0):
+    return inference.stream("m", {"x": np.int32([1])}, ["text"], deadline=Deadline.after(seconds))
+
+
+async def read(pieces):
+    return [piece["text"].item().decode() async for piece in pieces]
+
+
+async def test_a_stream_gives_each_piece():
+    """Pieces come one by one as they were sent, the last one too, and the wanted outputs are named in the request."""
+    implementation = Triton(pieces=["a", "", "é"])
+    async with triton(implementation) as inference:
+        assert await read(stream(inference)) == ["a", "", "é"]
+    assert [output.name for output in implementation.requests[0].outputs] == ["text"]
+
+
+async def test_closing_a_stream_cancels_it_in_triton():
+    """Who stops reading ends the execution, without waiting for the next piece."""
+    implementation = Triton(pieces=["a", "b"], wait=True)
+    async with triton(implementation) as inference:
+        async with aclosing(stream(inference)) as pieces:
+            assert (await anext(pieces))["text"].item() == b"a"
+        await asyncio.wait_for(implementation.ended.wait(), 5)
+    assert implementation.cancelled
+
+
+async def test_cancelling_the_reader_cancels_it_in_triton():
+    """A task that is cancelled while it waits for a piece ends the execution too."""
+    implementation = Triton(wait=True)
+    async with triton(implementation) as inference:
+        task = asyncio.create_task(read(stream(inference)))
+        await asyncio.wait_for(implementation.entered.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(implementation.ended.wait(), 5)
+    assert implementation.cancelled
+
+
+async def test_a_stream_ends_at_the_deadline():
+    """When the time is over the caller has its error after the pieces that came, and Triton stops as well."""
+    implementation = Triton(pieces=["a"], wait=True)
+    async with triton(implementation) as inference:
+        pieces = stream(inference, seconds=0.5)
+        assert (await anext(pieces))["text"].item() == b"a"
+        with pytest.raises(errors.DeadlineExceeded):
+            await anext(pieces)
+        await asyncio.wait_for(implementation.ended.wait(), 5)
+    assert implementation.cancelled
+
+
+async def test_a_stream_whose_model_process_is_gone():
+    """Triton never ends the stream of a process that was killed; it is given up when the model is not ready."""
+    implementation = Triton(pieces=["a", "b"], wait=True)
+    implementation.ready = False
+    async with triton(implementation) as inference:
+        with pytest.raises(errors.Unavailable, match="loading or restarting"):
+            await read(stream(inference))
+        await asyncio.wait_for(implementation.ended.wait(), 5)
+    assert implementation.cancelled
+
+
+async def test_streams_are_bounded():
+    """An open stream counts as a call under way until it is closed."""
+    implementation = Triton(pieces=["a", "b"], wait=True)
+    async with triton(implementation, triton_max_inflight=1) as inference:
+        async with aclosing(stream(inference)) as pieces:
+            await anext(pieces)
+            with pytest.raises(errors.Exhausted):
+                await read(stream(inference))
+        implementation.wait = False
+        assert await read(stream(inference)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("exceeds maximum queue size", errors.Exhausted),
+        ("Request timeout expired", errors.DeadlineExceeded),
+        ("Request for unknown model: 'm' has no available versions", errors.Unavailable),
+        ("Request for unknown model: 'm' is not found", errors.NotFound),
+        ("Stub process 'm' is not healthy.", errors.Unavailable),
+        ("Traceback: /secret/model.py", errors.Internal),
+    ],
+)
+async def test_an_error_inside_a_stream_in_our_words(text, error):
+    """Triton's bare words inside a stream have their error after the pieces before them, and stay inside."""
+    async with triton(Triton(failure=text, pieces=["a"])) as inference:
+        pieces = stream(inference)
+        with pytest.raises(errors.MeshError) as caught:
+            await read(pieces)
+    assert type(caught.value) is error
+    assert text not in caught.value.message
+    assert caught.value.metadata == {"model": "m"}
+
+
+async def test_a_model_s_complaint_reaches_the_caller():
+    """What a model of ours says is wrong with a request is passed on, whatever Triton puts before it."""
+    words = "Failed to process: [INVALID_ARGUMENT] the prompt has 5000 tokens, at most 4096 are read"
+    async with triton(Triton(failure=words)) as inference:
+        with pytest.raises(errors.InvalidArgument, match=r"^model 'm': the prompt has 5000 tokens, at most 4096"):
+            await read(stream(inference))
+
+
+async def test_a_stream_is_one_span(spans):
+    """The span covers the stream, tells when the first piece came, and is no parent of what its reader does."""
+    implementation = Triton(pieces=["a", "b"])
+    async with triton(implementation) as inference:
+        tracer = trace.get_tracer("test")
+        with tracer.start_as_current_span("caller"):
+            async for _ in stream(inference):
+                tracer.start_span("work").end()
+    found = {span.name: span for span in spans.get_finished_spans()}
+    call = found["inference.GRPCInferenceService/ModelStreamInfer"]
+    assert [event.name for event in call.events] == ["first response"]
+    assert call.attributes["maas.model"] == "m"
+    assert call.attributes["rpc.response.status_code"] == "OK"
+    assert found["work"].parent.span_id == call.parent.span_id == found["caller"].context.span_id
+    assert f"{call.context.span_id:016x}" in implementation.metadata["traceparent"]
+
+
+@pytest.mark.parametrize(("failure", "code"), [("exceeds maximum queue size", "RESOURCE_EXHAUSTED"), ("x", "INTERNAL")])
+async def test_a_failed_stream_is_a_failed_span(spans, failure, code):
+    """The span has the status of the error that the caller gets."""
+    async with triton(Triton(failure=failure)) as inference:
+        with pytest.raises(errors.MeshError):
+            await read(stream(inference))
+    (span,) = spans.get_finished_spans()
+    assert span.attributes["error.type"] == code
 
 
 async def test_queue_and_compute_are_spans_of_triton(spans):

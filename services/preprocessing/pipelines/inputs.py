@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from services.mesh import errors
 from services.mesh.deadline import Deadline
-from services.mesh.ports import Fit, Tokens
+from services.mesh.models import ModelCard
+from services.mesh.ports import DetectedLanguage, Fit, Sentence, Tokens
 from services.mesh.request import fraction, limited
-from services.preprocessing.pipelines import audio, contents, image, text
+from services.preprocessing.pipelines import audio, contents, image, languages, sentences, text
+from services.preprocessing.pipelines.languages import LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.workers import Workers
 
 MAX_WANTED_SIDE = 4096
+_TAG = re.compile(r"(?:[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4})?")
 
 T = TypeVar("T")
 
@@ -22,14 +26,20 @@ T = TypeVar("T")
 class InputPipelines:
     """What preprocessing does. Every method raises InvalidArgument naming the field, Exhausted or DeadlineExceeded."""
 
-    def __init__(self, tokenizers: Tokenizers, workers: Workers) -> None:
+    def __init__(self, tokenizers: Tokenizers, workers: Workers, identifier: LanguageIdentifier) -> None:
         self._tokenizers = tokenizers
         self._workers = workers
+        self._identifier = identifier
 
     @property
     def tokenizers(self) -> list[str]:
         """The names that `tokenize_text` takes, in order."""
         return self._tokenizers.names
+
+    @property
+    def models(self) -> list[ModelCard]:
+        """The models that are ready."""
+        return self._identifier.models
 
     async def normalize_text(
         self, texts: Sequence[str], *, form: text.Form, fold_case: bool, keep_line_breaks: bool, deadline: Deadline
@@ -51,6 +61,35 @@ class InputPipelines:
             max_tokens=limited("max_tokens", max_tokens, default=512, low=2, high=8192),
         )
         return await self._run(size, encode, deadline)
+
+    async def segment_text(
+        self, texts: Sequence[str], *, language_codes: Sequence[str], deadline: Deadline
+    ) -> list[list[Sentence] | errors.MeshError]:
+        """The sentences of each text, or what is wrong with it; see `sentences.segment`.
+
+        language_codes: one a text, "" for unknown; or none at all.
+        """
+        checked, size = contents.check_documents(texts)
+        codes = _codes(language_codes, len(texts)) or [""] * len(texts)
+
+        def segment(index: int, content: str) -> list[Sentence]:
+            deadline.require_seconds()
+            return sentences.segment(content, codes[index])
+
+        return await self._run(size, lambda: contents.of_each(segment, checked), deadline)
+
+    async def detect_language(
+        self, texts: Sequence[str], *, model: str, deadline: Deadline
+    ) -> tuple[list[DetectedLanguage | errors.MeshError], str]:
+        """The language of each text, or what is wrong with it, and the model that was needed, if any.
+
+        model: "" for the default. Also raises NotFound and Unavailable.
+        """
+        checked, size = contents.check_documents(texts)
+        read = await self._run(
+            size, lambda: contents.of_each(lambda _, content: languages.by_writing(content), checked), deadline
+        )
+        return await self._identifier.complete(read, model, deadline)
 
     async def transform_image(
         self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
@@ -79,6 +118,18 @@ class InputPipelines:
     async def _run(self, size: int, work: Callable[[], T], deadline: Deadline) -> T:
         """Work on texts of so many bytes: short ones at once, long ones off the event loop."""
         return work() if size <= contents.INLINE_BYTES else await self._workers.run(work, deadline)
+
+
+def _codes(language_codes: Sequence[str], texts: int) -> Sequence[str]:
+    """The codes. Raises InvalidArgument when there are some but not one a text, or one cannot be a BCP-47 tag."""
+    if language_codes and len(language_codes) != texts:
+        raise errors.InvalidArgument.field(
+            "language_codes", f"takes one a text or none, got {len(language_codes)} for {texts}"
+        )
+    for index, code in enumerate(language_codes):
+        if not _TAG.fullmatch(code):
+            raise errors.InvalidArgument.field(f"language_codes[{index}]", 'takes a BCP-47 tag such as "en", or ""')
+    return language_codes
 
 
 def _side(field: str, value: int, other: int) -> int:

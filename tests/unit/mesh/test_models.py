@@ -31,6 +31,28 @@ async def test_no_name_means_the_default():
     assert models.pick("t", "a") is A
 
 
+async def test_of_several_defaults_the_one_that_knows_the_language_is_taken():
+    """A task may have a default a language; a language that none knows gets the task's default all the same."""
+    english = ModelCard(name="zz", task="t", summary="E.", default=True, languages=("en",))
+    chinese = ModelCard(name="aa", task="t", summary="C.", default=True, languages=("zh",))
+    models = await known_models(english, chinese)
+    assert models.pick("t", "", language_code="en-US") is english
+    assert models.pick("t", "", language_code="zh-Hans") is chinese
+    assert models.pick("t", "", language_code="fr") is chinese  # the first by name
+
+
+async def test_an_optional_task_without_a_model_is_unimplemented():
+    """It does not keep the service unready, and asking for it says that it will not come; unless Triton is away."""
+    models = await known_models(A, optional_tasks=["big"])
+    assert models.ready()
+    with pytest.raises(errors.Unimplemented) as caught:
+        models.pick("big", "")
+    assert caught.value.metadata == {"task": "big"}
+    unreachable = Models(Source(), ["t"], optional_tasks=["big"], poll_seconds=2)
+    with pytest.raises(errors.Unavailable):
+        unreachable.pick("big", "")
+
+
 async def test_an_unknown_model_is_not_found():
     """The error lists the models of that task and no others."""
     models = await known_models(A, B, OTHER)

@@ -10,14 +10,17 @@ from PIL import Image
 from tokenizers import Tokenizer, models
 
 from services.mesh import errors
+from services.mesh.backends import ModelServer
 from services.mesh.deadline import Deadline
 from services.mesh.preprocessing import RemotePreprocessor
 from services.mesh.settings import IN_PROCESS
+from services.mesh.testing import FakeInference, known_models
 from services.nlp.settings import Settings
 from services.preprocessing.access import open_preprocessor
 from services.preprocessing.local import LocalPreprocessor
 from services.preprocessing.pipelines import image
 from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.pipelines.languages import LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.workers import Workers
 
@@ -36,6 +39,22 @@ def assets(tmp_path):
     tokenizer = Tokenizer(models.WordLevel({"?": 1}, unk_token="?"))  # noqa: S106 - no secret
     tokenizer.save(str(tmp_path / "tokenizers" / "tiny.json"))
     return tmp_path
+
+
+class NoModels:
+    """A server on which no model is ready."""
+
+    async def list_models(self, known):
+        return {}, set()
+
+
+def server() -> ModelServer:
+    return ModelServer(FakeInference(lambda *_: {}), NoModels(), poll_seconds=2)
+
+
+async def on(workers, **tokenizers) -> LocalPreprocessor:
+    identifier = LanguageIdentifier(FakeInference(lambda *_: {}), await known_models())
+    return LocalPreprocessor(InputPipelines(Tokenizers(tokenizers), workers, identifier))
 
 
 class Slow:
@@ -70,7 +89,7 @@ async def test_too_many_at_once(monkeypatch, photo):
     """Beyond the threads and waiting places a call is refused with a time to come back; the others are answered."""
     slow = Slow(monkeypatch)
     with Workers(threads=1, max_waiting=1) as workers:
-        local = LocalPreprocessor(InputPipelines(Tokenizers({}), workers))
+        local = await on(workers)
         running = ask(local, photo)
         await until(lambda: slow.begun)
         waiting = ask(local, photo)
@@ -87,7 +106,7 @@ async def test_what_nobody_waits_for_never_begins(monkeypatch, photo):
     """A call that is cancelled while it waits is never decoded, and one whose deadline passes while it runs ends."""
     slow = Slow(monkeypatch)
     with Workers(threads=1, max_waiting=8) as workers:
-        local = LocalPreprocessor(InputPipelines(Tokenizers({}), workers))
+        local = await on(workers)
         late = ask(local, photo, seconds=0.2)
         await until(lambda: slow.begun)
         cancelled = ask(local, photo)
@@ -106,7 +125,7 @@ async def test_what_nobody_waits_for_never_begins(monkeypatch, photo):
 async def test_a_span_each(spans, photo):
     """The work is one span named after the RPC that it replaces, with the reason when it fails."""
     with Workers(threads=1, max_waiting=0) as workers:
-        local = LocalPreprocessor(InputPipelines(Tokenizers({}), workers))
+        local = await on(workers)
         await ask(local, photo)
         with pytest.raises(errors.InvalidArgument):
             await ask(local, b"noise")
@@ -118,18 +137,36 @@ async def test_a_span_each(spans, photo):
     assert not bad.events
 
 
+async def test_spans_of_texts(spans):
+    """Sentences and languages have a span each too, the latter with the reason when the model is not there."""
+    with Workers(threads=1, max_waiting=0) as workers:
+        local = await on(workers)
+        deadline = Deadline.after(10)
+        await local.segment(["A good film."], language_codes=[], deadline=deadline)
+        with pytest.raises(errors.Unavailable):
+            await local.detect_language(["A good film."], deadline=deadline)
+    found = [(span.name, span.attributes.get("error.type")) for span in spans.get_finished_spans()]
+    assert found == [("preprocess SegmentText", None), ("preprocess DetectLanguage", "MODEL_LOADING")]
+
+
 async def test_in_process_by_a_setting(assets):
     """With the word in place of an address the work is done here, with the tokenizers of the assets directory."""
     settings = Settings(**ADDRESSES, preprocessing_address=IN_PROCESS, assets_directory=assets)
-    async with open_preprocessor(settings) as preprocessor:
+    async with open_preprocessor(settings)(server()) as preprocessor:
         assert isinstance(preprocessor, LocalPreprocessor)
         tokens = await preprocessor.tokenize(["?"], tokenizer="tiny", max_tokens=8, deadline=Deadline.after(10))
+        assert (await preprocessor.detect_language(["\u4f60\u597d"], deadline=Deadline.after(10)))[
+            0
+        ].language_code == "zh"
+        with pytest.raises(errors.Unavailable):
+            await preprocessor.detect_language(["hello"], deadline=Deadline.after(10))
     assert tokens.input_ids.tolist() == [[1]]
 
 
 async def test_by_default_the_service_is_asked():
     """An address needs no assets."""
-    async with open_preprocessor(Settings(**ADDRESSES, preprocessing_address="127.0.0.1:1")) as preprocessor:
+    opening = open_preprocessor(Settings(**ADDRESSES, preprocessing_address="127.0.0.1:1"))
+    async with opening(server()) as preprocessor:
         assert isinstance(preprocessor, RemotePreprocessor)
 
 
@@ -145,7 +182,7 @@ async def test_the_process_is_guarded_while_files_are_opened(assets):
     before = resource.getrlimit(resource.RLIMIT_DATA)
     filters = list(warnings.filters)
     settings = Settings(**ADDRESSES, preprocessing_address=IN_PROCESS, assets_directory=assets, max_memory_bytes=limit)
-    async with open_preprocessor(settings):
+    async with open_preprocessor(settings)(server()):
         assert resource.getrlimit(resource.RLIMIT_DATA)[0] == limit
         assert warnings.filters[0][0] == "ignore"
     assert resource.getrlimit(resource.RLIMIT_DATA) == before

@@ -103,3 +103,17 @@ def test_limits_of_texts():
     with pytest.raises(errors.InvalidArgument) as caught:
         contents.check(["a", "", "é" * 4096, "é" * 4097])
     assert [violation.field for violation in caught.value.violations] == ["contents[1]", "contents[3]"]
+
+
+def test_limits_of_documents():
+    """A document that breaks a rule gets its error in its place; too many bytes in all are a mistake of the list."""
+    checked, size = contents.check_documents(["a", "", "\u00e9" * 65_536, "\u00e9" * 65_537])
+    assert (checked[0], len(checked[2])) == ("a", 65_536)
+    assert [fault.violations[0].field for fault in (checked[1], checked[3])] == ["contents[1]", "contents[3]"]
+    assert size == 1 + 131_072 + 131_074
+    assert contents.check_documents(["x" * 131_072] * 16)[1] == 2_097_152
+    with pytest.raises(errors.InvalidArgument, match="contents: takes 2097152 UTF-8 bytes in all"):
+        contents.check_documents(["x" * 131_072] * 16 + ["x"])
+    for texts in ([], ["a"] * 65):
+        with pytest.raises(errors.InvalidArgument, match="takes 1 to 64 texts"):
+            contents.check_documents(texts)
