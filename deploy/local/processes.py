@@ -19,17 +19,18 @@ from deploy.gateway.render import Address, Gateway, Upstream
 from deploy.local.ports import HOST, address
 from deploy.local.settings import LocalSettings
 
-# name -> full gRPC service name and the longest time a call may take. A graph may hear a long recording and more.
+# name -> full gRPC service name and the longest time a call may take: language models write some ten words a second on
+# a CPU, and a graph may hear a long recording and more.
 SERVICES = {
     "preprocessing": ("maas.preprocessing.v1.PreprocessingService", 60),
-    "nlp": ("maas.nlp.v1.NlpService", 60),
+    "nlp": ("maas.nlp.v1.NlpService", 300),
     "vision": ("maas.vision.v1.VisionService", 60),
     "speech": ("maas.speech.v1.SpeechService", 300),
     "router": ("maas.router.v1.RouterService", 300),
 }
 # What the domain services ask.
 _BACKENDS = {
-    "preprocessing": (),
+    "preprocessing": ("triton",),
     "nlp": ("triton", "preprocessing"),
     "vision": ("triton", "preprocessing"),
     "speech": ("triton", "preprocessing"),
@@ -98,7 +99,7 @@ def _service(name: str, settings: LocalSettings) -> Process:
         port = ports.triton_grpc if backend == "triton" else getattr(ports, backend)
         environment[f"{prefix}_{backend.upper()}_ADDRESS"] = address(port)
     # The service itself runs either way: graphs and callers of its contract need it.
-    in_process = settings.preprocessing == "in-process" and "triton" in _BACKENDS[name]
+    in_process = settings.preprocessing == "in-process" and {"triton", "preprocessing"} <= set(_BACKENDS[name])
     if in_process:
         environment[f"{prefix}_PREPROCESSING_ADDRESS"] = "in-process"
     if in_process or name == "preprocessing":

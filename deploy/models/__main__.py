@@ -18,6 +18,7 @@ from deploy.models import build
 from deploy.models.builders import BuildError
 from deploy.models.catalog import CatalogError
 from deploy.models.fetch import Fetcher, FetchError, cache_directory
+from deploy.models.selection import VARIABLE, this_machine
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,8 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     cache = cache_directory(os.environ)
     places = build.Places(cache=cache, output=options.output.absolute(), catalog=options.catalog.absolute())
     try:
+        machine = this_machine(os.environ.get(VARIABLE, ""))
         with Display(Console()) as display:
-            build.run(places, Fetcher(cache), display, frozenset(options.only))
+            build.run(places, Fetcher(cache), display, machine, frozenset(options.only))
     except (CatalogError, FetchError, BuildError) as error:
         print(f"models: {error}", file=sys.stderr)
         return 1

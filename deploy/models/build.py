@@ -27,6 +27,7 @@ from deploy.models.catalog import (
     validated,
 )
 from deploy.models.fetch import Fetcher, atomic_directory, link_or_copy, sha256_of
+from deploy.models.selection import VARIABLE, Machine, select
 
 HERE = Path(__file__).parent
 CODE = HERE.parent / "triton"
@@ -55,19 +56,29 @@ class Progress:
         """The item is there; words say whether it was built or found."""
 
 
-def run(places: Places, fetcher: Fetcher, progress: Progress, only: frozenset[str] = frozenset()) -> None:
+def run(
+    places: Places, fetcher: Fetcher, progress: Progress, machine: Machine, only: frozenset[str] = frozenset()
+) -> None:
     """Make everything under `places.output`, or the named items only. Raises CatalogError, FetchError, BuildError.
 
+    machine: what it is built for; models that it cannot carry are left out, those that stand in for them made instead.
     Downloads run side by side and ahead of the builds, which take turns: each of them uses all processors.
     """
-    models = load_catalog(places.catalog)
+    catalog = load_catalog(places.catalog)
+    models = select(catalog, machine)
     server = load(places.server, Server)
+    left_out = {model.name for model in catalog} - {model.name for model in models}
+    if only & left_out:
+        message = f"{min(only & left_out)} is not for this machine; {VARIABLE}=small or large chooses by hand."
+        raise CatalogError(message)
     known = {server.name, "samples", *(model.name for model in models)}
     if only - known:
         message = f"{min(only - known)} is not in the catalog; it has {', '.join(sorted(known))}."
         raise CatalogError(message)
     chosen = [model for model in models if not only or model.name in only]
     plans = [plan(model, places) for model in chosen]
+    for name in left_out:
+        (places.output / "models" / name).unlink(missing_ok=True)
     if not only:
         _unlink_all_but(places.output / "models", {model.name for model in models})
     pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix="download")
@@ -111,8 +122,9 @@ def plan(model: Model, places: Places) -> Plan:
     if code and not code.is_file():
         message = f"{where}: runtime.code: there is no {model.runtime.code}/model.py in deploy/triton/models."
         raise CatalogError(message)
-    facts = model.model_dump(mode="json")
-    weights = hashlib.sha256(json.dumps([facts["builder"], facts["sources"]], sort_keys=True).encode())
+    # What an entry does not say does not count, so that a new field of the catalog builds nothing anew.
+    facts = model.model_dump(mode="json", exclude_defaults=True)
+    weights = hashlib.sha256(json.dumps([facts["builder"], facts.get("sources", [])], sort_keys=True).encode())
     for path in _builder_sources(model.builder.name):
         weights.update(path.read_bytes())
     for source in model.sources:
@@ -196,6 +208,8 @@ def _build(one: Plan, files: dict[str, Path], places: Places, progress: Progress
                 shutil.copyfile(one.code, draft / "1" / "model.py")
             metrics = json.loads((one.weights / "metrics.json").read_text(encoding="utf-8"))
             _write_configs(draft, model, read_labels(model, files), metrics)
+    if model.note:
+        words = f"{words}; {model.note}"
     link(places.output / "models" / model.name, one.target)
     for name, file in model.assets.items():
         link(places.output / "assets" / name, files[file])
@@ -206,9 +220,11 @@ def _write_configs(folder: Path, model: Model, labels: list[str], metrics: dict[
     from deploy.models import render  # noqa: PLC0415 - imports Triton's protobuf, which a run without builds can spare
 
     (folder / "config.pbtxt").write_text(render.config(model, labels, metrics), encoding="utf-8")
-    if model.runtime.backend == "onnxruntime":
+    if (gpu := render.gpu_config(model, labels, metrics)) is not None:
         (folder / "configs").mkdir()
-        (folder / "configs" / "gpu.pbtxt").write_text(render.gpu_config(model, labels, metrics), encoding="utf-8")
+        (folder / "configs" / "gpu.pbtxt").write_text(gpu, encoding="utf-8")
+    if model.gpu:
+        (folder / "1" / "model.json").write_text(render.vllm_engine(model.gpu), encoding="utf-8")
 
 
 def _server(server: Server, places: Places, fetcher: Fetcher, progress: Progress) -> None:

@@ -69,6 +69,7 @@ class Runtime(_Frozen):
     backend: Literal["onnxruntime", "python"]
     code: Name | None = Field(None, description="folder in deploy/triton/models; the Python backend's model.py")
     max_batch_size: int = Field(0, ge=0, le=1024, description="0: the model takes no batch dimension")
+    decoupled: bool = Field(default=False, description="answers a request with any number of responses")
     instances: int = Field(1, ge=1, le=64)
     pad_sequences: bool = Field(
         default=False,
@@ -84,6 +85,29 @@ class Runtime(_Frozen):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _one_by_one_if_decoupled(self) -> Self:
+        if self.decoupled and (self.backend != "python" or self.max_batch_size):
+            message = "a decoupled model is of backend python and takes no batch dimension"
+            raise ValueError(message)
+        return self
+
+
+class Gpu(_Frozen):
+    """What serves the model on a GPU instead, with the same tensors: Triton's vLLM backend (configs/gpu.pbtxt)."""
+
+    backend: Literal["vllm"]
+    model: str = Field(min_length=1, description="id on the model hub, or a directory in the server's container")
+    engine: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="further arguments of vLLM's engine, for example max_model_len"
+    )
+
+
+class Needs(_Frozen):
+    """What a machine must have to carry the model."""
+
+    memory_gib: float = Field(gt=0, description="of the whole machine, or of the container that limits it")
+
 
 class Tensor(_Frozen):
     """One input or output. The shape leaves out the batch dimension of batching models; -1 is any size."""
@@ -91,6 +115,7 @@ class Tensor(_Frozen):
     name: TensorName
     dtype: DataType
     shape: list[Annotated[int, Field(ge=-1)]] = Field(min_length=1)
+    optional: bool = Field(default=False, description="a request may leave it out; inputs only")
 
 
 class LabelsFile(_Frozen):
@@ -107,12 +132,21 @@ class Model(_Frozen):
     task: Name | None = Field(None, description="what services find it by; none for the canary")
     summary: str = Field(min_length=1, max_length=300)
     licence: str = Field(min_length=1)
-    default: bool = Field(default=False, description="used when a caller of its task names no model; one a task")
+    default: bool = Field(
+        default=False, description="used when a caller of its task names no model; one for each language of a task"
+    )
     languages: list[str] = Field(default_factory=list, description="BCP-47; empty: not about language")
+    language_notes: dict[str, str] = Field(
+        default_factory=dict, description="one of the languages -> a sentence on how the model is weak in it"
+    )
+    needs: Needs | None = Field(None, description="a machine with less gets the model that stands in for this one")
+    stands_in_for: Name | None = Field(None, description="built only where that model is not, as a default if it is")
+    note: str = Field("", description="why this model serves here; `select` writes it where the machine decides")
     sources: list[PackageSource | LocalSource] = Field(default_factory=list)
     source: str | None = Field(None, description="where the weights are from; by itself the first source's package")
     builder: Builder
     runtime: Runtime
+    gpu: Gpu | None = Field(None, description="on a GPU, when it is not the same backend as on a CPU")
     inputs: list[Tensor] = Field(min_length=1)
     outputs: list[Tensor] = Field(min_length=1)
     labels: list[str] | LabelsFile = Field(default_factory=list)
@@ -134,6 +168,17 @@ class Model(_Frozen):
             message = "outputs must not list execution_ns: every model gets it"
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _notes_on_its_languages(self) -> Self:
+        if unknown := self.language_notes.keys() - set(self.languages):
+            message = f"language_notes names {min(unknown)}, which is not among the languages"
+            raise ValueError(message)
+        return self
+
+    def shares_language(self, other: Model) -> bool:
+        """Whether a text could be for both; a model that is not about language is for all."""
+        return not self.languages or not other.languages or bool({*self.languages} & {*other.languages})
 
 
 class Server(_Frozen):
@@ -174,19 +219,41 @@ def load_catalog(directory: Path) -> list[Model]:
         message = f"{directory} holds no catalog file (*.yaml)."
         raise CatalogError(message)
     models: list[Model] = []
-    defaults: dict[str, Path] = {}
     for path in paths:
         model = _rooted(load(path, Model), path.parent)
         if model.name != path.stem:
             message = f"{path.name}: name: is {model.name!r} but must be the file's name, {path.stem!r}."
             raise CatalogError(message)
-        if model.default and model.task:
-            if model.task in defaults:
-                message = f"{path.name}: default: {defaults[model.task].name} is the default of {model.task} already."
+        for other in models:
+            if model.default and other.default and model.task == other.task and model.shares_language(other):
+                message = f"{path.name}: default: {other.name}.yaml is the default of {model.task} already."
                 raise CatalogError(message)
-            defaults[model.task] = path
         models.append(model)
+    _check_stand_ins(models)
     return models
+
+
+def _check_stand_ins(models: list[Model]) -> None:
+    """What stands in for a model and what it stands in for must know each other."""
+    by_name = {model.name: model for model in models}
+    for model in models:
+        if model.stands_in_for is None:
+            continue
+        other = by_name.get(model.stands_in_for)
+        if other is None or other.needs is None or other.task != model.task or model.needs:
+            message = (
+                f"{model.name}.yaml: stands_in_for: must name a model of the same task that has `needs`, "
+                "and the stand-in itself has none."
+            )
+            raise CatalogError(message)
+        if model.default:
+            message = f"{model.name}.yaml: default: a stand-in is the default where {other.name} would be."
+            raise CatalogError(message)
+    replaced = [model.stands_in_for for model in models if model.stands_in_for]
+    for model in models:
+        if model.needs and replaced.count(model.name) != 1:
+            message = f"{model.name}.yaml: needs: exactly one other model must stand in for it."
+            raise CatalogError(message)
 
 
 def load(path: Path, kind: type[T]) -> T:

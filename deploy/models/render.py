@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from deploy.models.catalog import Model, PackageSource, Tensor
+from deploy.models.catalog import Gpu, Model, PackageSource, Tensor
 
 # Of dimensions that may have any size.
 WARM_UP_LENGTH = 16
@@ -24,6 +24,8 @@ def card(model: Model, labels: list[str], metrics: dict[str, float]) -> dict[str
         "summary": model.summary,
         "default": model.default,
         "languages": model.languages,
+        "language_notes": model.language_notes,
+        "note": model.note,
         "licence": model.licence,
         "source": model.source or (packages[0] if packages else "local"),
         "labels": labels,
@@ -36,7 +38,8 @@ def card(model: Model, labels: list[str], metrics: dict[str, float]) -> dict[str
 def config(model: Model, labels: list[str], metrics: dict[str, float]) -> str:
     """The text of config.pbtxt for the embedded server, whose backends are ours."""
     message = _common(model, labels, metrics)
-    message.output.append(_tensor(EXECUTION, model_config_pb2.ModelOutput))
+    if not model.runtime.decoupled:  # whose many responses say by themselves when they came
+        message.output.append(_tensor(EXECUTION, model_config_pb2.ModelOutput))
     for tensor in message.input:
         # Our onnxruntime backend gets each request's tensors apart and pads them itself.
         tensor.allow_ragged_batch = model.runtime.pad_sequences
@@ -50,14 +53,29 @@ def config(model: Model, labels: list[str], metrics: dict[str, float]) -> str:
     return _text(message)
 
 
-def gpu_config(model: Model, labels: list[str], metrics: dict[str, float]) -> str:
-    """The text of configs/gpu.pbtxt, for the C++ onnxruntime backend of the NGC image (--model-config-name gpu).
+def gpu_config(model: Model, labels: list[str], metrics: dict[str, float]) -> str | None:
+    """The text of configs/gpu.pbtxt, for the backends of the NGC images (--model-config-name gpu), or None.
 
-    That backend neither pads nor returns its own timing: the server traces instead.
+    Their onnxruntime backend neither pads nor returns its own timing: the server traces instead. Their vLLM backend
+    reads 1/model.json, places the model itself, and has never been run with our configuration on a GPU.
     """
+    kind = model_config_pb2.ModelInstanceGroup
     message = _common(model, labels, metrics)
-    message.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_GPU)
+    if model.gpu:
+        message.backend = model.gpu.backend
+        for name in model.runtime.parameters:  # meant for the code that runs on a CPU
+            del message.parameters[name]
+        message.instance_group.add(count=1, kind=kind.KIND_MODEL)
+    elif model.runtime.backend == "onnxruntime":
+        message.instance_group.add(count=1, kind=kind.KIND_GPU)
+    else:
+        return None
     return _text(message)
+
+
+def vllm_engine(gpu: Gpu) -> str:
+    """The text of 1/model.json: the arguments of vLLM's engine."""
+    return json.dumps({"model": gpu.model, **gpu.engine}, indent=2, sort_keys=True) + "\n"
 
 
 def _common(model: Model, labels: list[str], metrics: dict[str, float]) -> model_config_pb2.ModelConfig:
@@ -69,6 +87,8 @@ def _common(model: Model, labels: list[str], metrics: dict[str, float]) -> model
         output=[_tensor(tensor, model_config_pb2.ModelOutput) for tensor in model.outputs],
     )
     message.version_policy.latest.num_versions = 1
+    if model.runtime.decoupled:
+        message.model_transaction_policy.decoupled = True
     if model.runtime.max_batch_size:
         message.dynamic_batching.SetInParent()
     for name, value in sorted(model.runtime.parameters.items()):
@@ -92,11 +112,14 @@ def _warm_up(message: model_config_pb2.ModelConfig) -> None:
 
 def _tensor(tensor: Tensor, kind: type[Any]) -> Any:
     data_type = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
-    return kind(
+    message = kind(
         name=tensor.name,
         data_type=model_config_pb2.DataType.Value(f"TYPE_{data_type}"),
         dims=tensor.shape,
     )
+    if tensor.optional:
+        message.optional = True
+    return message
 
 
 def _text(message: model_config_pb2.ModelConfig) -> str:

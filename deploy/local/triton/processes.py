@@ -33,10 +33,15 @@ class ModelProcess:
         """Whether it runs. Triton does not reap a killed one: what is left of it has no command line any more."""
         return _command_line(self.pid)[_SHARED_MEMORY : _SHARED_MEMORY + 1] == [self.shared_memory]
 
+    def proportional_bytes(self) -> int:
+        """Its memory, pages that it shares with others divided among them."""
+        lines = (_PROC / str(self.pid) / "smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
 
 def model_processes(server_pid: int) -> dict[str, ModelProcess]:
     """The living model processes of a tritonserver, by instance."""
-    return {process.instance: process for process in _every() if _parent(process.pid) == server_pid}
+    return {process.instance: process for process in every_model_process() if _parent(process.pid) == server_pid}
 
 
 def kill_orphans(shared_memory_prefix: str) -> None:
@@ -44,13 +49,14 @@ def kill_orphans(shared_memory_prefix: str) -> None:
 
     They end by themselves when they miss it, unless it was killed while it held a lock that they wait for.
     """
-    for process in _every():
+    for process in every_model_process():
         if process.shared_memory.startswith(shared_memory_prefix):
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
 
 
-def _every() -> Iterator[ModelProcess]:
+def every_model_process() -> Iterator[ModelProcess]:
+    """The model processes of every Triton on this machine."""
     for entry in os.listdir(_PROC):  # noqa: PTH208 - names only: thousands of them on a big machine
         line = _command_line(int(entry)) if entry.isdecimal() else []
         if len(line) >= _ARGUMENTS and line[0].endswith(STUB):

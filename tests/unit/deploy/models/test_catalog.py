@@ -11,14 +11,13 @@ from deploy.models.catalog import CatalogError, Samples, Server, load, load_cata
 
 
 def test_the_shipped_catalog_is_right():
-    """Every catalog file that we ship is valid, has a builder that takes its options, and one default a task."""
+    """Every catalog file that we ship is valid, has a builder that takes its options, and each task has a default."""
     places = build.Places(cache=Path("unused"), output=Path("unused"))
     models = load_catalog(places.catalog)
     assert {"canary", "efficientnet-lite0", "whisper-base"} <= {model.name for model in models}
     for model in models:
         build.plan(model, places)
-    tasks = [model.task for model in models if model.task]
-    assert sorted(model.task or "" for model in models if model.default) == sorted(set(tasks))
+    assert {model.task for model in models if model.default} == {model.task for model in models if model.task}
 
 
 def test_the_shipped_server_and_samples_are_right():
@@ -41,6 +40,10 @@ def test_the_shipped_server_and_samples_are_right():
         ({"outputs": [{"name": "execution_ns", "dtype": "INT64", "shape": [2]}]}, "execution_ns"),
         ({"runtime": {"backend": "python"}}, "runtime"),
         ({"labels": {"file": "nowhere.json"}}, "labels.file"),
+        ({"language_notes": {"fr": "Weak."}}, "language_notes names fr"),
+        ({"runtime": {"backend": "onnxruntime", "decoupled": True}}, "decoupled"),
+        ({"stands_in_for": "other"}, "stands_in_for"),
+        ({"needs": {"memory_gib": 4}}, "needs: exactly one other model"),
     ],
 )
 def test_an_error_names_file_and_field(entry, write, change, field):
@@ -72,6 +75,21 @@ def test_one_default_a_task(entry, write):
     write(entry | {"name": "other", "default": True})
     with pytest.raises(CatalogError, match=r"tiny\.yaml: default: other\.yaml"):
         load_catalog(write(entry | {"default": True}))
+
+
+def test_a_default_for_each_language(entry, write):
+    """Two defaults for one task are right when no text could be for both."""
+    write(entry | {"name": "other", "default": True, "languages": ["zh"]})
+    assert len(load_catalog(write(entry | {"default": True, "languages": ["en"]}))) == 2
+    with pytest.raises(CatalogError, match="is the default of image-classification already"):
+        load_catalog(write(entry | {"default": True, "languages": ["en", "zh"]}))
+
+
+def test_a_stand_in_is_no_default(entry, write):
+    """It becomes the default where the model is not built that it stands in for."""
+    write(entry | {"name": "small", "stands_in_for": "tiny", "default": True, "languages": ["en"]})
+    with pytest.raises(CatalogError, match=r"small\.yaml: default: a stand-in"):
+        load_catalog(write(entry | {"needs": {"memory_gib": 4}}))
 
 
 def test_the_file_is_named_like_the_model(entry, write):

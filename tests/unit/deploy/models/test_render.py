@@ -46,6 +46,8 @@ def test_the_card(entry):
         "summary": "A tiny model",
         "default": False,
         "languages": [],
+        "language_notes": {},
+        "note": "",
         "licence": "MIT",
         "source": "pypi:tiny==1.0",
         "labels": ["no", "yes"],
@@ -70,6 +72,46 @@ def test_a_python_model(entry):
     assert config.input[0].data_type == model_config_pb2.TYPE_STRING
     assert not config.HasField("dynamic_batching")
     assert not config.model_warmup
+
+
+def decoupled(entry):
+    """A model that answers piece by piece."""
+    entry["runtime"] = {"backend": "python", "code": "llama", "decoupled": True, "parameters": {"slots": "4"}}
+    entry["inputs"] = [{"name": "stream", "dtype": "BOOL", "shape": [1], "optional": True}]
+    return entry
+
+
+def test_a_decoupled_model(entry):
+    """Triton is told so; optional inputs are optional, and there is no timing output."""
+    config = parsed(render.config(Model.model_validate(decoupled(entry)), [], {}))
+    assert config.model_transaction_policy.decoupled
+    assert config.input[0].optional
+    assert [output.name for output in config.output] == ["scores"]
+
+
+def test_a_model_for_vllm(entry):
+    """On a GPU Triton's vLLM backend serves the same tensors and card, with the engine's arguments in model.json."""
+    entry = decoupled(entry) | {"gpu": {"backend": "vllm", "model": "a/b", "engine": {"max_model_len": 9}}}
+    model = Model.model_validate(entry)
+    cpu, gpu = parsed(render.config(model, [], {})), parsed(render.gpu_config(model, [], {}))
+    assert gpu.backend == "vllm"
+    assert gpu.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_MODEL
+    assert gpu.model_transaction_policy.decoupled
+    assert (gpu.input, gpu.output) == (cpu.input, cpu.output)
+    assert set(gpu.parameters) == {"maas"}
+    assert json.loads(render.vllm_engine(model.gpu)) == {"model": "a/b", "max_model_len": 9}
+
+
+def test_a_python_model_has_nothing_for_a_gpu(entry):
+    """Without a `gpu` entry the NGC images run a Python model as it is."""
+    assert render.gpu_config(Model.model_validate(decoupled(entry)), [], {}) is None
+
+
+def test_the_card_tells_weaknesses_and_the_choice(entry):
+    """Language notes and the reason of a choice come into the card."""
+    notes = {"languages": ["fr"], "language_notes": {"fr": "Weak."}, "note": "tiny: asked for."}
+    facts = render.card(Model.model_validate(entry | notes), [], {})
+    assert (facts["language_notes"], facts["note"]) == ({"fr": "Weak."}, "tiny: asked for.")
 
 
 @pytest.mark.parametrize(("renderer", "ragged"), [(render.config, True), (render.gpu_config, False)])
