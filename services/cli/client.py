@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import grpc
@@ -18,6 +18,8 @@ from services.cli.output import errors, milliseconds
 
 Answer = TypeVar("Answer", bound=Message)
 
+# As a shell tells that Ctrl-C ended a program.
+_INTERRUPTED = 130
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
@@ -25,12 +27,14 @@ _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 class Call:
     """A call that was made.
 
-    trace_id: "" when none is recorded. seconds: from the request's first byte to the answer's last.
+    trace_id: "" when none is recorded. seconds: from the request's first byte to the answer's last. first_seconds: to
+    the first answer of a stream, if there was one.
     """
 
     method: str
     trace_id: str
     seconds: float
+    first_seconds: float | None = None
 
 
 @dataclass
@@ -60,6 +64,34 @@ class Mesh:
                 self.calls.append(Call(method, traces.trace_id(call), time.perf_counter() - begin))
         return found
 
+    @contextmanager
+    def stream(self, method: str, request: Message, answer: type[Answer]) -> Iterator[Iterator[Answer]]:
+        """Call a method that answers with a stream, and give its answers as they come.
+
+        The time-out is that of the whole. Leaving the block early cancels the call. A stream that fails raises
+        grpc.RpcError at the answer that is missing.
+        """
+        invoke = self.channel.unary_stream(
+            f"/{method}", request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
+        )
+        begin = time.perf_counter()
+        made = Call(method, "", 0.0)
+
+        def answers() -> Iterator[Answer]:
+            nonlocal made
+            for each in call:
+                if made.first_seconds is None:
+                    made = replace(made, first_seconds=time.perf_counter() - begin)
+                yield each
+
+        with traces.traced(method, self.collector) as metadata:
+            call = invoke(request, timeout=self.timeout_seconds, metadata=metadata)
+            try:
+                yield answers()
+            finally:
+                call.cancel()
+                self.calls.append(replace(made, trace_id=traces.trace_id(call), seconds=time.perf_counter() - begin))
+
 
 @contextmanager
 def connect(
@@ -67,8 +99,8 @@ def connect(
 ) -> Iterator[Mesh]:
     """A connection for the calls of one command; its spans go to a collector, that of the environment by default.
 
-    A call that fails inside is explained on standard error and ends the command with code 1. At the end the last call's
-    time and trace are printed there too, unless `quiet`.
+    A call that fails inside is explained on standard error and ends the command with code 1, Ctrl-C with code 130. At
+    the end the last call's time and trace are printed there too, unless `quiet`.
     """
     options = [
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -84,6 +116,9 @@ def connect(
             if explain(error, address, timeout_seconds):
                 _footer(mesh)
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            errors().print("\nstopped", style="dim")
+            raise typer.Exit(_INTERRUPTED) from None
         if not quiet:
             _footer(mesh)
 
@@ -92,6 +127,8 @@ def _footer(mesh: Mesh) -> None:
     """One dim line: which method, how long, which trace, and where to see it."""
     for call in mesh.calls[-1:]:
         told = [call.method.rpartition("/")[2], milliseconds(call.seconds)]
+        if call.first_seconds is not None:
+            told.append(f"the first piece after {milliseconds(call.first_seconds)}")
         if call.trace_id:
             ui = traces.ui_of(mesh.address)
             told.append(traces.link(ui, call.trace_id) if ui else f"trace {call.trace_id}")

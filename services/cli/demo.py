@@ -13,10 +13,10 @@ from deploy.local.mesh import CannotStart
 from deploy.local.ports import Ports, address
 from deploy.local.settings import LocalSettings
 from deploy.local.supervision import SupervisorGone
-from services.cli import traces
+from services.cli import tour, traces
 from services.cli.client import connect
 from services.cli.output import console, errors
-from services.cli.tour import Interrupted, Tour
+from services.cli.stage import Interrupted, Stage
 from services.cli.try_next import goodbye
 from services.cli.up import follow, on_signals, running_mesh, settings_for
 
@@ -75,8 +75,8 @@ def _tour(settings: LocalSettings, stop: threading.Event, last_words: str) -> No
     kept.mkdir(parents=True, exist_ok=True)
     out = console()
     with connect(where, _CALL_SECONDS, quiet=True, collector=collector) as mesh:
-        tour = Tour(mesh, samples=settings.build / "samples", kept=kept, out=out, stop=stop)
-        tour.run(ui)
+        stage = Stage(mesh, samples=settings.build / "samples", kept=kept, out=out, stop=stop)
+        tour.run(stage, ui)
     goodbye(out, where, ui, settings.build)
     if last_words:
         out.print(last_words)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,20 +14,38 @@ from maas.router.v1 import router_pb2 as pb
 from maas.type.v1.model_pb2 import ModelInfo
 from services.cli.client import connect
 from services.cli.options import TIMEOUT_SECONDS, Address, Json, Timeout
-from services.cli.output import show, table
+from services.cli.output import errors, show, table
 
 
-def models(*, address: Address, timeout: Timeout = TIMEOUT_SECONDS, as_json: Json = False) -> None:
+def models(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Only this model, with all there is to say of it.")] = "",
+    *,
+    address: Address,
+    long: Annotated[bool, typer.Option("--long", help="All there is to say of every model.")] = False,
+    timeout: Timeout = TIMEOUT_SECONDS,
+    as_json: Json = False,
+) -> None:
     """List the services, models and graphs of the mesh, as they are now."""
     with connect(address, timeout) as mesh:
         answer = mesh.call(
             "maas.router.v1.RouterService/ListCapabilities", pb.ListCapabilitiesRequest(), pb.ListCapabilitiesResponse
         )
-        show(answer, capabilities(answer), as_json=as_json)
+        if not name:
+            show(answer, capabilities(answer, long=long), as_json=as_json)
+            return
+        every = [model for service in answer.services for model in service.models]
+        found = next((model for model in every if model.name == name), None)
+        if found is None:
+            there_are = ", ".join(sorted(model.name for model in every))
+            errors().print(
+                Text.assemble(("NOT_FOUND", "bold red"), f": no model is called {name!r}; there are: {there_are}")
+            )
+            raise typer.Exit(1)
+        show(found, models_table([found], long=True), as_json=as_json)
 
 
-def capabilities(answer: pb.ListCapabilitiesResponse) -> RenderableType:
-    """Three tables: services, models, graphs."""
+def capabilities(answer: pb.ListCapabilitiesResponse, *, long: bool = False) -> RenderableType:
+    """Three tables: services, models, graphs. long: all about each model."""
     services = table("service", "methods")
     for service in answer.services:
         methods = Text(", ".join(service.methods))
@@ -33,17 +53,25 @@ def capabilities(answer: pb.ListCapabilitiesResponse) -> RenderableType:
             methods = Text(f"did not answer: {service.status.message}", "red")
         services.add_row(service.name, methods)
     every = [model for service in answer.services for model in service.models]
-    return Group(services, "", models_table(every), "", graphs_table(answer.graphs))
+    return Group(services, "", models_table(every, long=long), "", graphs_table(answer.graphs))
 
 
-def models_table(models: Iterable[ModelInfo]) -> Table:
-    """A line a model; * marks the one that answers when a request names none."""
+def models_table(models: Iterable[ModelInfo], *, long: bool = False) -> Table:
+    """A line a model; * marks the one that answers when a request names none. long: all languages and weaknesses."""
     made = table("model", "task", "about")
     for model in models:
         voices = [f"voices: {', '.join(model.voices)}"] if model.voices else []
         figures = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in sorted(model.metrics.items())]
-        facts = [_few(model.language_codes), model.licence, *voices, *figures]
+        weak = sorted(model.language_notes)
+        languages = _few(model.language_codes, len(model.language_codes) if long else 3)
+        facts = [languages, model.licence, *voices, *figures]
+        if weak and not long:
+            facts.append(f"weak in {_few(weak)}: see maas models {model.name}")
         about = Text.assemble(model.summary, "\n", (" · ".join(fact for fact in facts if fact), "dim"))
+        if model.note:
+            about.append(f"\n{model.note}", "yellow")
+        for code in weak if long else ():
+            about.append(f"\n{code}: {model.language_notes[code]}", "yellow")
         made.add_row(f"{model.name}{'*' if model.default else ''}", model.task, about)
     return made
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,17 +50,10 @@ Photo = Annotated[typer.FileBinaryRead, typer.Argument(metavar="PHOTO", help="A 
 Recording = Annotated[
     typer.FileBinaryRead, typer.Argument(metavar="RECORDING", help="A sound file; - reads standard input.")
 ]
-Texts = Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts; - reads standard input, one text a line.")]
 
 TIMEOUT_SECONDS = 60.0
-
-
-def lines(texts: Sequence[str]) -> list[str]:
-    """The texts, each "-" replaced by the lines of standard input that are not blank."""
-    found: list[str] = []
-    for text in texts:
-        found += [line.strip() for line in sys.stdin if line.strip()] if text == "-" else [text]
-    return found
+# Where a language model writes: some ten words a second on a CPU.
+WRITING_SECONDS = 300.0
 
 
 def write(path: Path, content: bytes) -> None:

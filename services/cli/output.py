@@ -42,9 +42,20 @@ def show(answer: Message, readable: RenderableType, *, as_json: bool) -> None:
         console().print(readable)
 
 
-def to_json(message: Message) -> str:
+def to_json(message: Message, *, on_one_line: bool = False) -> str:
     """A message as the gateway writes it: protobuf JSON with lowerCamelCase names, zeros present, bytes as base64."""
-    return MessageToJson(message, always_print_fields_with_no_presence=True, ensure_ascii=False)
+    return MessageToJson(
+        message,
+        always_print_fields_with_no_presence=True,
+        ensure_ascii=False,
+        indent=None if on_one_line else 2,
+    )
+
+
+def excerpt(text: str, width: int = 200) -> str:
+    """The beginning of a text on one line, with "..." where something was left out."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 3] + "..."
 
 
 def table(*columns: str, right: str = "") -> Table:

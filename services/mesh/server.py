@@ -75,7 +75,7 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
-            ("grpc.max_connection_age_grace_ms", round(settings.drain_seconds * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(settings.longest_call_seconds * 1000)),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             # Two processes on one port must be a mistake that is seen at start.

@@ -38,6 +38,9 @@ class ServiceSettings(BaseSettings):
     max_connection_age_seconds: float = Field(
         300.0, gt=0, description="then clients reconnect and so find new replicas"
     )
+    longest_call_seconds: float = Field(
+        330.0, gt=0, description="calls on such an old connection may run so long; above the gateway's longest limit"
+    )
     log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or text for people")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -99,6 +99,118 @@ def test_alike_texts_are_alike(maas: Run):
     assert float(first[2]) > float(first[3]) + 0.2
 
 
+def test_names_are_found(maas: Run):
+    """`maas nlp entities` marks people and places in English and in Chinese, and addresses in any language."""
+    found = maas(
+        "nlp", "entities", "Angela Merkel visited Munich.", "马云在杭州工作。", "Salve: ada@example.org"
+    ).stdout.decode()
+    for name in (
+        "[Angela Merkel person]",
+        "[Munich location]",
+        "[马云 person]",
+        "[杭州 location]",
+        "[ada@example.org email]",
+    ):
+        assert name in found
+
+
+def test_labels_of_the_callers_own(maas: Run):
+    """`maas nlp classify` puts the label first that a person would."""
+    labels = ("-l", "cooking", "-l", "sport", "-l", "politics")
+    assert lines(maas("nlp", "classify", "The striker scored twice in the last ten minutes.", *labels))[1][2] == "sport"
+
+
+def test_annotate_finds_out_everything(maas: Run):
+    """`maas nlp annotate` gives every feature of each text, none of them failed."""
+    features = [f"--feature={feature}" for feature in ("sentiment", "classification", "entities", "embedding")]
+    done = maas("nlp", "annotate", "What a lovely day in Munich!", "今天很开心。", *features, "--json")
+    results = json.loads(done.stdout)["results"]
+    assert [result["languageCode"] for result in results] == ["en", "zh"]
+    for result in results:
+        assert {"sentiment", "classification", "entities", "embedding"} <= set(result)
+        assert "status" not in json.dumps(result)
+
+
+def test_translations_keep_what_they_must(maas: Run):
+    """`maas nlp translate` translates by an offered pair, a line a text, and keeps placeholders and names."""
+    assert ["en", "pt"] in [line[:2] for line in lines(maas("nlp", "language-pairs", "--from", "en"))]
+    texts = b"Good morning, {name}.\nThe red house is beautiful.\n"
+    done = maas("nlp", "translate", "-", "--from", "en", "--to", "pt", stdin=texts).stdout.decode().splitlines()
+    assert len(done) == 2
+    assert "{name}" in done[0]
+    assert "casa" in done[1]
+
+
+REPORT = (
+    "The night ferry Aurora left Turku with 412 passengers. Shortly before midnight a pump failed, and the captain "
+    "turned back. Two tugs brought the ship in at four in the morning. Nobody was hurt."
+)
+
+
+def test_a_summary_by_the_texts_own_sentences(maas: Run, tmp_path: Path):
+    """`maas nlp summarize --method extractive` prints sentences of the file as they stand there."""
+    (tmp_path / "report.txt").write_text(REPORT)
+    wanted = ("--method", "extractive", "--sentences", "2")
+    said = maas("nlp", "summarize", "--file", tmp_path / "report.txt", *wanted).stdout.decode().strip()
+    sentences = re.split(r"(?<=\.)\s", said)
+    assert len(sentences) == 2
+    assert all(sentence in REPORT for sentence in sentences)
+
+
+def test_a_summary_streams(maas: Run):
+    """`maas nlp summarize --stream --json` prints pieces, which together are the summary of the last line."""
+    wanted = ("--style", "headline", "--words", "12", "--stream", "--json")
+    *pieces, last = [json.loads(line) for line in maas("nlp", "summarize", REPORT, *wanted).stdout.splitlines()]
+    assert "".join(piece["delta"] for piece in pieces) == last["summary"]["content"] != ""
+
+
+def test_questions_are_answered_from_passages_only(maas: Run, tmp_path: Path):
+    """`maas nlp ask` answers with the passage's words, and says when the passages do not contain the answer."""
+    (tmp_path / "report.txt").write_text(REPORT)
+    questions = ("How many passengers were on board?", "What is the name of the captain's dog?")
+    done = maas("nlp", "ask", *questions, "--passage", tmp_path / "report.txt").stdout.decode()
+    known, _, unknown = done.partition(questions[1])
+    assert "412" in known
+    assert "report.txt:" in known
+    assert "do not contain the answer" in unknown
+
+
+def test_a_reply_streams_and_stops_at_its_limit(maas: Run):
+    """`maas nlp reply --stream --json` prints pieces, which together are the reply, cut at --max-tokens."""
+    limits = ("--max-tokens", "8", "--temperature", "0", "--stream", "--json")
+    done = maas("nlp", "reply", "Count from one to one hundred in words.", *limits)
+    *pieces, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "".join(piece["delta"] for piece in pieces) == last["response"]["reply"] != ""
+    assert last["response"]["finishReason"] == "FINISH_REASON_LENGTH"
+    assert last["response"]["usage"]["outputTokens"] <= 8
+
+
+def test_a_prepared_reply_is_found(maas: Run, tmp_path: Path):
+    """`maas nlp reply --canned-only` takes the reply whose question means the same, and writes nothing itself."""
+    (tmp_path / "faq.csv").write_text(
+        "question,reply\nWhen do you open?,We open at nine.\nHow can I pay?,Cash or card.\n"
+    )
+    canned = ("--canned", tmp_path / "faq.csv", "--canned-only")
+    assert maas("nlp", "reply", "What are your opening hours?", *canned).stdout == b"We open at nine.\n"
+
+
+def test_a_chat_goes_on(maas: Run):
+    """`maas nlp chat` answers each line of standard input."""
+    stdin = b"My name is Ada. Say hello.\nWhat is my name? One word.\n"
+    done = maas("nlp", "chat", "--max-tokens", "12", "--temperature", "0", stdin=stdin)
+    assert "Ada" in done.stdout.decode()
+    assert done.stderr.decode().count("by ") >= 2
+
+
+def test_a_model_is_told_about(maas: Run):
+    """`maas models NAME` shows the language model that answers by default, its languages and where it is weak."""
+    found = json.loads(maas("nlp", "config", "--json").stdout)["models"]
+    (writer,) = [model for model in found if model["task"] == "text-generation" and model["default"]]
+    shown = maas("models", writer["name"]).stdout.decode()
+    assert all(note in shown for note in writer["languageNotes"].values())
+    assert writer["note"] in shown
+
+
 def test_preprocessing_is_in_reach(maas: Run, tmp_path: Path):
     """Each `maas preprocess` command answers, and what it saves can be used again."""
     assert maas("preprocess", "normalize", "  ﬁne  ", "--form", "nfkc").stdout == b"fine\n"
@@ -156,7 +268,17 @@ def test_the_demo_shows_everything(maas: Run, mesh: RunningMesh, monkeypatch: py
     """`maas demo --up` shows a mesh that runs already, with a trace through every layer, and leaves it running."""
     page = maas("demo", "--up").stdout.decode()
     assert "A mesh already runs" in page
-    for right in ("espresso", "dining table", "ask not", "word for word what was said", "fail better"):
+    for right in (
+        "espresso",
+        "dining table",
+        "[angela merkel person]",
+        "writes here",
+        "412",
+        "do not contain the answer",
+        "ask not",
+        "word for word what was said",
+        "fail better",
+    ):
         assert right in page.lower().replace("\n    ", " ")
     for stage in ("gateway", "router", "vision ClassifyImage", "preprocessing TransformImage", "triton compute"):
         assert stage in page.partition("TRACE")[2]

@@ -1,21 +1,31 @@
-"""Texts through a model that reads tokens: check each, run the good ones in batches that the model takes."""
+"""Texts through models that read tokens, and through heads that read embeddings; answers given before are kept."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mesh import errors
+from services.mesh.cache import AnswerCache
 from services.mesh.deadline import Deadline
-from services.mesh.models import ModelCard
+from services.mesh.models import ModelCard, Models
 from services.mesh.ports import Inference, Preprocessor
+from services.nlp.pipelines.texts import together
 
-MAX_TEXTS = 64
-MAX_TEXT_BYTES = 8192
+T = TypeVar("T")
+Item = TypeVar("Item")
+Kind = Literal["query", "passage"]
+
+EMBEDDING = "text-embedding"
+# For models without a batch size of their own.
+_MAX_BATCH = 64
+# Batches of one call that are in Triton at the same time, so that a large call leaves room for others.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +37,61 @@ class Encoded:
 
 
 class TextEncoder:
-    """Runs models whose catalog entry names a tokenizer and whose one wanted output has a row a text."""
+    """Runs models that answer a row a text, and always the same: embeddings, and heads on top of them."""
 
-    def __init__(self, inference: Inference, preprocessor: Preprocessor) -> None:
+    def __init__(self, inference: Inference, preprocessor: Preprocessor, models: Models, cache: AnswerCache) -> None:
+        """models: where heads find the embedding model that they stand on."""
         self._inference = inference
         self._preprocessor = preprocessor
+        self._models = models
+        self._cache = cache
 
-    async def encode(
-        self, contents: Sequence[str], card: ModelCard, output: str, deadline: Deadline
-    ) -> list[Encoded | errors.MeshError]:
-        """One answer a text, in order; a text that breaks a rule gets its error, and the others their answers.
+    async def embed(
+        self, texts: Sequence[str], card: ModelCard, deadline: Deadline, *, kind: Kind = "passage"
+    ) -> list[Encoded]:
+        """A vector of length 1 a text, in order: float32[D].
 
-        output: name of the model's output, float32[N, D].
-        Raises InvalidArgument for an empty or too long list, and what the ports raise.
+        texts: any number; none of them empty. kind: what they are used for, where the model makes a difference.
+        Raises what the ports raise.
         """
-        if not 1 <= len(contents) <= MAX_TEXTS:
-            raise errors.InvalidArgument.field("contents", f"takes 1 to {MAX_TEXTS} texts, got {len(contents)}")
-        answers: dict[int, Encoded | errors.MeshError] = {}
-        for index, text in enumerate(contents):
-            fault = _fault(index, text)
-            if fault is not None:
-                answers[index] = fault
-        # By length, so that texts of one batch are padded little.
-        good = sorted((index for index in range(len(contents)) if index not in answers), key=lambda i: len(contents[i]))
+        prefix = card.preprocess.get("prefixes", {}).get(kind, "")
+        return await self._read(texts, card, "embedding", prefix, deadline)
 
-        async def run(batch: Sequence[int]) -> None:
-            encoded = await self._run([contents[index] for index in batch], card, output, deadline)
-            answers.update(zip(batch, encoded, strict=True))
+    async def judge(self, texts: Sequence[str], card: ModelCard, deadline: Deadline) -> list[Encoded]:
+        """The probability of each of the model's labels: float32[labels] a text, in order.
 
-        try:
-            async with asyncio.TaskGroup() as batches:
-                for batch in _batches(good, card.max_batch_size or MAX_TEXTS):
-                    batches.create_task(run(batch))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
-        return [answers[index] for index in range(len(contents))]
+        The model reads tokens itself, or the embeddings of the model that its card names. Raises what the ports and
+        Models.pick raise.
+        """
+        if "embedding_model" not in card.preprocess:
+            return await self._read(texts, card, "probabilities", "", deadline)
+        below = self._models.pick(EMBEDDING, card.preprocess["embedding_model"])
+        kind = card.preprocess.get("prefix", "passage")
 
-    async def _run(self, texts: Sequence[str], card: ModelCard, output: str, deadline: Deadline) -> list[Encoded]:
+        async def compute(new: list[str]) -> list[Encoded]:
+            vectors = await self.embed(new, below, deadline, kind=kind)
+            return await batched(vectors, card, partial(self._infer_head, card, deadline))
+
+        asking = (card.name, card.version, "probabilities", below.name, below.version, kind)
+        return await self._cache.answers(asking, texts, compute)
+
+    async def _read(
+        self, texts: Sequence[str], card: ModelCard, output: str, prefix: str, deadline: Deadline
+    ) -> list[Encoded]:
+        async def compute(new: list[str]) -> list[Encoded]:
+            # By length, so that texts of one batch are padded little.
+            order = sorted(range(len(new)), key=lambda index: len(new[index]))
+            answers = await batched(
+                [prefix + new[index] for index in order], card, partial(self._infer_tokens, card, output, deadline)
+            )
+            places = {index: place for place, index in enumerate(order)}
+            return [answers[places[index]] for index in range(len(new))]
+
+        return await self._cache.answers((card.name, card.version, output, prefix), texts, compute)
+
+    async def _infer_tokens(
+        self, card: ModelCard, output: str, deadline: Deadline, texts: Sequence[str]
+    ) -> list[Encoded]:
         tokens = await self._preprocessor.tokenize(
             texts,
             tokenizer=card.preprocess["tokenizer"],
@@ -76,15 +104,48 @@ class TextEncoder:
             [output],
             deadline=deadline,
         )
-        return [Encoded(row, cut) for row, cut in zip(arrays[output], tokens.truncated, strict=True)]
+        return [Encoded(_own(row), cut) for row, cut in zip(arrays[output], tokens.truncated, strict=True)]
+
+    async def _infer_head(self, card: ModelCard, deadline: Deadline, vectors: Sequence[Encoded]) -> list[Encoded]:
+        batch = np.stack([vector.values for vector in vectors])
+        arrays = await self._inference.infer(card.name, {"embedding": batch}, ["probabilities"], deadline=deadline)
+        return [
+            Encoded(_own(row), vector.truncated) for row, vector in zip(arrays["probabilities"], vectors, strict=True)
+        ]
 
 
-def _batches(indices: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [indices[begin : begin + size] for begin in range(0, len(indices), size)]
+def _own(row: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A copy that many may read: a row that is kept must not keep its whole batch."""
+    own = row.copy()
+    own.flags.writeable = False
+    return own
 
 
-def _fault(index: int, text: str) -> errors.MeshError | None:
-    size = len(text.encode())
-    if 1 <= size <= MAX_TEXT_BYTES:
-        return None
-    return errors.InvalidArgument.field(f"contents[{index}]", f"takes 1 to {MAX_TEXT_BYTES} UTF-8 bytes, got {size}")
+async def batched(
+    items: Sequence[Item],
+    card: ModelCard,
+    infer: Callable[[Sequence[Item]], Awaitable[list[T]]],
+    *,
+    weigh: Callable[[Item], int] = lambda _: 0,
+    most: int = 0,
+) -> list[T]:
+    """What `infer` makes of batches that the model takes, joined in order.
+
+    weigh, most: a batch of several items weighs no more, so that one call does not hold the model for long.
+    """
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(batch: Sequence[Item]) -> list[T]:
+        async with free:
+            return await infer(batch)
+
+    batches: list[list[Item]] = []
+    weight = 0
+    for item in items:
+        weight += weigh(item)
+        if not batches or len(batches[-1]) == (card.max_batch_size or _MAX_BATCH) or weight > most:
+            batches.append([])
+            weight = weigh(item)
+        batches[-1].append(item)
+    done = await together(*map(one, batches))
+    return [answer for batch in done for answer in batch]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
-from services.cli.app import build
+from services.cli import tour
+from services.cli.app import build as commands
 from tests.unit.cli.fakes import FakeMesh, Maas
 
 
@@ -33,7 +38,7 @@ def maas() -> Maas:
     """Runs `maas` with arguments and standard input, in this process."""
 
     def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
-        result = CliRunner().invoke(build(arguments), arguments, input=stdin)
+        result = CliRunner().invoke(commands(arguments), arguments, input=stdin)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result
 
@@ -46,3 +51,19 @@ def unused_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A build directory with samples."""
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    Image.new("RGB", (64, 48), "brown").save(samples / tour.PHOTO)
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(b"\0\0" * 1600)
+    for name in (tour.SPEECH, tour.QUOTE):
+        (samples / name).write_bytes(sound.getvalue())
+    monkeypatch.setenv("MAAS_BUILD_DIRECTORY", str(tmp_path))
+    return tmp_path

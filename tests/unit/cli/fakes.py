@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.status_pb2 import Status
@@ -19,7 +20,9 @@ from maas.router.v1 import router_pb2
 from maas.speech.v1 import speech_pb2
 from maas.vision.v1 import vision_pb2
 
+# What a method answers, or of a method that streams: what follows each other, the last perhaps a Status.
 Reply = Message | Status | Callable[[Message, grpc.ServicerContext], Message]
+Stream = list[Message | Status] | Callable[[Message, grpc.ServicerContext], Iterator[Message]]
 
 
 @dataclass
@@ -32,7 +35,7 @@ class FakeMesh(grpc.GenericRpcHandler):
 
     address: str = ""
     trace_id: str = ""
-    replies: dict[str, Reply] = field(default_factory=dict)
+    replies: dict[str, Reply | Stream] = field(default_factory=dict)
     requests: list[Message] = field(default_factory=list)
     metadata: list[dict[str, str | bytes]] = field(default_factory=list)
 
@@ -42,23 +45,41 @@ class FakeMesh(grpc.GenericRpcHandler):
         for module in (nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2):
             for known in module.DESCRIPTOR.services_by_name.values():
                 if known.full_name == service:
-                    method = known.methods_by_name[name]
-                    return grpc.unary_unary_rpc_method_handler(
-                        lambda request, context: self._answer(name, request, context),
-                        request_deserializer=GetMessageClass(method.input_type).FromString,
-                        response_serializer=GetMessageClass(method.output_type).SerializeToString,
-                    )
+                    return self._handler(known.methods_by_name[name])
         return None
 
+    def _handler(self, method: MethodDescriptor) -> grpc.RpcMethodHandler:
+        handler, answer = (
+            (grpc.unary_stream_rpc_method_handler, self._stream)
+            if method.server_streaming
+            else (grpc.unary_unary_rpc_method_handler, self._answer)
+        )
+        return handler(
+            lambda request, context: answer(method.name, request, context),
+            request_deserializer=GetMessageClass(method.input_type).FromString,
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+
     def _answer(self, name: str, request: Message, context: grpc.ServicerContext) -> Message:
-        self.requests.append(request)
-        self.metadata.append(dict(context.invocation_metadata()))
-        if self.trace_id:
-            context.send_initial_metadata([("x-trace-id", self.trace_id)])
+        self._arrived(request, context)
         reply = self.replies[name]
         if isinstance(reply, Status):
             context.abort_with_status(rpc_status.to_status(reply))
         return reply(request, context) if callable(reply) else reply
+
+    def _stream(self, name: str, request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
+        self._arrived(request, context)
+        reply = self.replies[name]
+        for each in reply(request, context) if callable(reply) else reply:
+            if isinstance(each, Status):
+                context.abort_with_status(rpc_status.to_status(each))
+            yield each
+
+    def _arrived(self, request: Message, context: grpc.ServicerContext) -> None:
+        self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
+        if self.trace_id:
+            context.send_initial_metadata([("x-trace-id", self.trace_id)])
 
 
 class Maas(Protocol):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import json
+import re
 import socket
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
 import pytest
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
@@ -22,96 +25,16 @@ from maas.vision.v1 import vision_pb2
 from services.cli import traces
 from services.mesh import errors
 from services.mesh.status import to_status
+from tests.unit.cli.commands import COMMANDS, METHODS, STREAMS, method_of
 from tests.unit.cli.fakes import FakeMesh, Maas
-
-TENSOR = {"dataType": "DATA_TYPE_INT64", "shape": [1, 1], "content": "AQAAAAAAAAA="}
-PIXELS = {"dataType": "DATA_TYPE_UINT8", "shape": [1, 1, 3], "content": "AAAA"}
-SOUND = {"dataType": "DATA_TYPE_FLOAT32", "shape": [1], "content": "AAAAAA=="}
-
-# Command -> an answer of its method, as JSON.
-COMMANDS: list[tuple[str, Message]] = [
-    (
-        "nlp sentiment hello",
-        ParseDict({"results": [{"sentiment": "SENTIMENT_NEUTRAL"}]}, nlp_pb2.AnalyzeSentimentResponse()),
-    ),
-    ("nlp embed hello", ParseDict({"results": [{"values": [0.5]}], "dimension": 1}, nlp_pb2.EmbedTextResponse())),
-    ("nlp config", ParseDict({"models": [{"name": "a"}]}, nlp_pb2.GetNlpConfigResponse())),
-    (
-        "vision classify FILE",
-        ParseDict({"labels": [{"name": "cat", "score": 0.5}]}, vision_pb2.ClassifyImageResponse()),
-    ),
-    (
-        "vision detect FILE",
-        ParseDict({"objects": [{"name": "cat"}], "imageWidth": 9}, vision_pb2.DetectObjectsResponse()),
-    ),
-    ("vision config", ParseDict({"models": [{"name": "a"}]}, vision_pb2.GetVisionConfigResponse())),
-    ("speech recognize FILE", ParseDict({"transcript": "Grüße", "duration": "1.500s"}, speech_pb2.RecognizeResponse())),
-    (
-        "speech synthesize hello",
-        ParseDict({"audioContent": "AAEC", "voice": "heart"}, speech_pb2.SynthesizeSpeechResponse()),
-    ),
-    (
-        "speech config",
-        ParseDict({"models": [{"name": "a", "voices": ["heart"]}]}, speech_pb2.GetSpeechConfigResponse()),
-    ),
-    ("preprocess normalize hello", ParseDict({"contents": ["hello"]}, preprocessing_pb2.NormalizeTextResponse())),
-    (
-        "preprocess tokenize hello --tokenizer minilm-l6",
-        ParseDict(
-            {"inputIds": TENSOR, "attentionMask": TENSOR, "truncated": [False]},
-            preprocessing_pb2.TokenizeTextResponse(),
-        ),
-    ),
-    (
-        "preprocess image FILE",
-        ParseDict({"pixels": PIXELS, "sourceFormat": "PNG"}, preprocessing_pb2.TransformImageResponse()),
-    ),
-    (
-        "preprocess audio FILE",
-        ParseDict({"samples": SOUND, "sourceCodec": "mp3"}, preprocessing_pb2.ConvertAudioResponse()),
-    ),
-    ("preprocess config", ParseDict({"tokenizers": ["minilm-l6"]}, preprocessing_pb2.GetPreprocessingConfigResponse())),
-    (
-        "graph run hear-and-judge --input recording=@FILE",
-        ParseDict(
-            {"outputs": {"transcript": {"text": "hello"}}, "nodes": [{"node": "hear", "endOffset": "0.250s"}]},
-            router_pb2.RunGraphResponse(),
-        ),
-    ),
-    ("graph list", ParseDict({"graphs": [{"name": "look-twice"}]}, router_pb2.ListCapabilitiesResponse())),
-    ("models", ParseDict({"services": [{"name": "maas.nlp.v1.NlpService"}]}, router_pb2.ListCapabilitiesResponse())),
-]
-METHODS = {
-    "nlp sentiment": "AnalyzeSentiment",
-    "nlp embed": "EmbedText",
-    "nlp config": "GetNlpConfig",
-    "vision classify": "ClassifyImage",
-    "vision detect": "DetectObjects",
-    "vision config": "GetVisionConfig",
-    "speech recognize": "Recognize",
-    "speech synthesize": "SynthesizeSpeech",
-    "speech config": "GetSpeechConfig",
-    "preprocess normalize": "NormalizeText",
-    "preprocess tokenize": "TokenizeText",
-    "preprocess image": "TransformImage",
-    "preprocess audio": "ConvertAudio",
-    "preprocess config": "GetPreprocessingConfig",
-    "graph run": "RunGraph",
-    "graph list": "ListCapabilities",
-    "models": "ListCapabilities",
-}
-
-
-def method_of(command: str) -> str:
-    """The method that a command calls."""
-    return next(method for prefix, method in METHODS.items() if command.startswith(prefix))
 
 
 def test_every_method_of_the_contracts_has_a_command():
     """No RPC of the mesh is out of the command's reach."""
     modules = (nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2)
     services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
-    assert {name for service in services for name in service.methods_by_name} == set(METHODS.values())
+    streamed = {method for method, _ in STREAMS.values()}
+    assert {name for service in services for name in service.methods_by_name} == {*METHODS.values(), *streamed}
 
 
 @pytest.mark.parametrize(("command", "answer"), COMMANDS, ids=[command for command, *_ in COMMANDS])
@@ -144,6 +67,54 @@ def test_a_failed_call_is_explained_and_ends_with_1(mesh: FakeMesh, maas: Maas, 
     result = maas(*arguments, *(["--json"] if "synthesize" in command else []))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "NOT_FOUND: no model is called 'x'; there are: y" in result.stderr
+
+
+@pytest.mark.parametrize("command", STREAMS)
+def test_a_stream_is_printed_as_it_comes(mesh: FakeMesh, maas: Maas, command: str):
+    """Pieces become one text; with --json each answer is a line of protobuf JSON."""
+    method, answers = STREAMS[command]
+    mesh.replies[method] = answers
+    assert maas(*command.split()).stdout == "Hello!\n"
+    printed = [json.loads(line) for line in maas(*command.split(), "--json").stdout.splitlines()]
+    assert printed == [MessageToDict(each, always_print_fields_with_no_presence=True) for each in answers]
+
+
+@pytest.mark.parametrize("command", STREAMS)
+def test_a_stream_that_breaks_off_is_explained(mesh: FakeMesh, maas: Maas, command: str):
+    """What came before the failure stays on its own line; code and message follow, and the exit code is 1."""
+    method, answers = STREAMS[command]
+    mesh.replies[method] = [answers[0], Status(code=14, message="the model went away")]
+    mesh.trace_id = "0af7651916cd43dd8448eb211c80319c"
+    result = maas(*command.split())
+    assert (result.exit_code, result.stdout) == (1, "Hel\n")
+    assert "UNAVAILABLE: the model went away" in result.stderr
+    assert f"trace {mesh.trace_id}" in result.stderr
+
+
+@pytest.mark.parametrize("command", STREAMS)
+def test_ctrl_c_cancels_a_stream(mesh: FakeMesh, maas: Maas, command: str):
+    """Ctrl-C while a stream runs cancels the call at the server and ends the command with code 130."""
+    method, answers = STREAMS[command]
+    cancelled = threading.Event()
+
+    def endless(_: Message, context: grpc.ServicerContext) -> Iterator[Message]:
+        context.add_callback(cancelled.set)
+        yield answers[0]
+        _thread.interrupt_main()
+        cancelled.wait(10)
+
+    mesh.replies[method] = endless
+    result = maas(*command.split())
+    assert (result.exit_code, "stopped" in result.stderr) == (130, True)
+    assert cancelled.wait(10)
+
+
+def test_a_stream_tells_when_its_first_piece_came(mesh: FakeMesh, maas: Maas):
+    """The line below a stream has the time to the first piece beside that of the whole."""
+    mesh.replies["StreamGenerateReply"] = STREAMS["nlp reply hello --stream"][1]
+    assert re.search(
+        r"StreamGenerateReply · \S+ m?s · the first piece after", maas("nlp", "reply", "hi", "--stream").stderr
+    )
 
 
 def test_the_wrong_field_is_named(mesh: FakeMesh, maas: Maas):
@@ -233,7 +204,18 @@ def test_the_time_out_is_the_deadline_of_the_call(mesh: FakeMesh, maas: Maas):
     [
         ["vision", "classify", "no-such.jpg"],
         ["nlp", "sentiment"],
+        ["nlp", "sentiment", "-", "--file", "-"],
+        ["nlp", "sentiment", "--file", "no-such.txt"],
         ["nlp", "judge", "hello"],
+        ["nlp", "entities", "hello", "--type", "animal"],
+        ["nlp", "translate", "hello"],
+        ["nlp", "translate", "hello", "--to", "zh", "--glossary", "hello"],
+        ["nlp", "summarize", "one", "two", "--stream"],
+        ["nlp", "ask", "hello"],
+        ["nlp", "ask", "hello", "--passage", "no-such.txt"],
+        ["nlp", "reply"],
+        ["nlp", "reply", "one", "two", "--stream"],
+        ["nlp", "reply", "hello", "--canned", "no-such.csv"],
         ["sing"],
         ["models", "--address", "http://127.0.0.1:8080"],
         ["models", "--address", "localhost"],

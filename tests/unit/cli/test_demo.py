@@ -2,84 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import threading
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from google.protobuf.json_format import ParseDict
 from google.rpc.status_pb2 import Status
-from PIL import Image
 
 from deploy.local.lock import AlreadyRunning
 from deploy.local.settings import LocalSettings
-from maas.nlp.v1 import nlp_pb2
-from maas.router.v1 import router_pb2
 from maas.speech.v1 import speech_pb2
-from maas.vision.v1 import vision_pb2
-from services.cli import demo, tour
+from services.cli import demo
 from services.cli.try_next import commands
+from tests.unit.cli.demo_answers import answer_everything, port_of
 from tests.unit.cli.fakes import FakeMesh, Maas
-
-BOX = {"xMin": 0.25, "yMin": 0.25, "xMax": 0.75, "yMax": 0.75}
-LOOKED_TWICE = ParseDict(
-    {"outputs": {"summary": {"text": "Looks like espresso."}}, "nodes": [{"node": "classify", "endOffset": "0.020s"}]},
-    router_pb2.RunGraphResponse(),
-)
-
-
-@pytest.fixture
-def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A build directory with samples."""
-    samples = tmp_path / "samples"
-    samples.mkdir()
-    Image.new("RGB", (64, 48), "brown").save(samples / tour.PHOTO)
-    sound = io.BytesIO()
-    with wave.open(sound, "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", ""))
-        file.writeframes(b"\0\0" * 1600)
-    for name in (tour.SPEECH, tour.QUOTE):
-        (samples / name).write_bytes(sound.getvalue())
-    monkeypatch.setenv("MAAS_BUILD_DIRECTORY", str(tmp_path))
-    return tmp_path
-
-
-def answer_everything(mesh: FakeMesh) -> None:
-    """Let the fakes answer as real models would."""
-    mesh.replies |= {
-        "ClassifyImage": ParseDict(
-            {"labels": [{"name": "espresso", "score": 0.96}]}, vision_pb2.ClassifyImageResponse()
-        ),
-        "DetectObjects": ParseDict(
-            {"objects": [{"name": "cup", "score": 0.9, "boundingBox": BOX}], "imageWidth": 64, "imageHeight": 48},
-            vision_pb2.DetectObjectsResponse(),
-        ),
-        "AnalyzeSentiment": ParseDict(
-            {"results": [{"sentiment": "SENTIMENT_POSITIVE", "score": 0.9}] * 3}, nlp_pb2.AnalyzeSentimentResponse()
-        ),
-        "EmbedText": ParseDict(
-            {"results": [{"values": [1, 0]}, {"values": [0.8, 0.6]}, {"values": [0, 1]}], "dimension": 2},
-            nlp_pb2.EmbedTextResponse(),
-        ),
-        "Recognize": ParseDict(
-            {
-                "transcript": tour.SAYS,
-                "languageCode": "en",
-                "segments": [{"words": [{"word": "This", "startOffset": "0.300s"}]}],
-            },
-            speech_pb2.RecognizeResponse(),
-        ),
-        "SynthesizeSpeech": speech_pb2.SynthesizeSpeechResponse(audio_content=b"RIFFsound"),
-        "RunGraph": LOOKED_TWICE,
-    }
-
-
-def port_of(mesh: FakeMesh) -> str:
-    """The port of the fakes."""
-    return mesh.address.rpartition(":")[2]
 
 
 def test_the_demo_shows_answers_and_times(mesh: FakeMesh, maas: Maas, build: Path):
@@ -92,6 +29,13 @@ def test_the_demo_shows_answers_and_times(mesh: FakeMesh, maas: Maas, build: Pat
         "cup",
         "positive",
         "0.80",
+        "sport",
+        "[Angela Merkel person] visited",
+        "writer writes here. The larger one needs more memory.",
+        "A ferry turned back.",
+        "412 people",
+        "the passages do not contain the answer",
+        "Thank you for waiting.",
         "0.3 This",
         "word for word what was said",
         "Looks like espresso.",

@@ -7,10 +7,11 @@ import struct
 from pathlib import Path
 
 import av
+from google.rpc.status_pb2 import Status
 from PIL import Image
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
-from maas.type.v1 import tensor_pb2
+from maas.type.v1 import model_pb2, tensor_pb2
 from tests.unit.cli.fakes import FakeMesh, Maas
 
 
@@ -45,6 +46,48 @@ def test_tokenize_prints_ids_without_padding(mesh: FakeMesh, maas: Maas):
         ["2", "no", "101", "102", "x"],
     ]
     assert (mesh.requests[0].tokenizer, mesh.requests[0].max_tokens) == ("minilm-l6", 3)
+
+
+def test_segment_prints_sentences(mesh: FakeMesh, maas: Maas, tmp_path: Path):
+    """A line a sentence with its place, over typed texts and files; a text that failed says why."""
+    mesh.replies["SegmentText"] = pb.SegmentTextResponse(
+        results=[
+            pb.SegmentedText(sentences=[pb.Sentence(begin=0, end=3), pb.Sentence(begin=4, end=7)]),
+            pb.SegmentedText(status=Status(code=3, message="contents[1]: takes 1 to 131072 UTF-8 bytes, got 0")),
+        ]
+    )
+    (tmp_path / "two.txt").write_text("\u597d", encoding="utf-8")
+    result = maas("preprocess", "segment", "Hi. Ho.", "--file", str(tmp_path / "two.txt"), "--language", "en")
+    assert [line.split() for line in result.stdout.splitlines()[1:3]] == [
+        ["1", "0", "3", "Hi."],
+        ["1", "4", "7", "Ho."],
+    ]
+    assert "contents[1]: takes 1 to 131072 UTF-8 bytes" in result.stdout.splitlines()[3]
+    assert mesh.requests == [pb.SegmentTextRequest(contents=["Hi. Ho.", "\u597d"], language_codes=["en", "en"])]
+    maas("preprocess", "segment", "Hi.")
+    assert mesh.requests[1] == pb.SegmentTextRequest(contents=["Hi."])
+
+
+def test_detect_language_prints_languages(mesh: FakeMesh, maas: Maas):
+    """A line a text: its language, how sure, and what else it may be; one that is not known says so."""
+    mesh.replies["DetectLanguage"] = pb.DetectLanguageResponse(
+        results=[
+            pb.DetectedLanguage(
+                language_code="pt",
+                confidence=0.75,
+                alternatives=[pb.LanguageCandidate(language_code="gl", confidence=0.125)],
+            ),
+            pb.DetectedLanguage(),
+            pb.DetectedLanguage(status=Status(code=3, message="too long")),
+        ]
+    )
+    result = maas("preprocess", "detect-language", "-", "--model", "lid-176", stdin="Tudo bem?\n123\n\nx\n")
+    assert [line.split() for line in result.stdout.splitlines()[1:]] == [
+        ["pt", "0.75", "gl", "0.12", "Tudo", "bem?"],
+        ["unknown", "0.00", "123"],
+        ["failed", "too", "long", "(x)"],
+    ]
+    assert mesh.requests == [pb.DetectLanguageRequest(contents=["Tudo bem?", "123", "x"], model="lid-176")]
 
 
 def test_image_saves_the_pixels(mesh: FakeMesh, maas: Maas, tmp_path: Path):
@@ -86,12 +129,16 @@ def test_audio_saves_the_samples(mesh: FakeMesh, maas: Maas, tmp_path: Path):
 
 
 def test_config_lists_names(mesh: FakeMesh, maas: Maas):
-    """Tokenizers and formats, a line each."""
+    """Tokenizers, formats and models, a line each."""
     mesh.replies["GetPreprocessingConfig"] = pb.GetPreprocessingConfigResponse(
-        tokenizers=["minilm-l6"], image_formats=["JPEG", "PNG"], audio_formats=["wav"]
+        tokenizers=["minilm-l6"],
+        image_formats=["JPEG", "PNG"],
+        audio_formats=["wav"],
+        models=[model_pb2.ModelInfo(name="lid-176")],
     )
     assert [line.split() for line in maas("preprocess", "config").stdout.splitlines()[1:]] == [
         ["tokenizers", "minilm-l6"],
         ["picture", "formats", "JPEG,", "PNG"],
         ["audio", "formats", "wav"],
+        ["models", "lid-176"],
     ]

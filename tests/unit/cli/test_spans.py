@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from maas.nlp.v1 import conversation_pb2
 from maas.router.v1 import router_pb2
 from tests.unit.cli.fakes import FakeMesh, Maas
 
@@ -70,3 +71,15 @@ def test_a_failed_call_is_a_failed_span(mesh: FakeMesh, maas: Maas, collector: C
     assert span.status.code == Status.STATUS_CODE_ERROR
     attributes = {each.key: each.value.string_value for each in span.attributes}
     assert attributes["rpc.response.status_code"] == "NOT_FOUND"
+
+
+def test_a_stream_is_one_client_span(mesh: FakeMesh, maas: Maas, collector: Collector):
+    """However many answers a stream has, it is one span; one that breaks off is a failed one."""
+    piece = conversation_pb2.StreamGenerateReplyResponse(delta="Hel")
+    mesh.replies["StreamGenerateReply"] = [piece, piece]
+    assert maas("nlp", "reply", "hello", "--stream").exit_code == 0
+    mesh.replies["StreamGenerateReply"] = [piece, RpcStatus(code=14, message="gone")]
+    assert maas("nlp", "reply", "hello", "--stream").exit_code == 1
+    assert [span.name for _, span in collector.spans] == ["maas.nlp.v1.NlpService/StreamGenerateReply"] * 2
+    assert [span.status.code for _, span in collector.spans] == [Status.STATUS_CODE_UNSET, Status.STATUS_CODE_ERROR]
+    assert mesh.metadata[1]["traceparent"].split("-")[2] == collector.spans[1][1].span_id.hex()

@@ -1,0 +1,1 @@
+"""What texts say: sentiment, classes, entities, vectors."""

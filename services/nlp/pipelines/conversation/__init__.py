@@ -1,0 +1,1 @@
+"""Replies and answers: free, from passages, or prepared."""

@@ -1,0 +1,1 @@
+"""Summaries, by the text's own sentences or in new ones."""

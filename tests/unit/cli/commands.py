@@ -1,0 +1,168 @@
+"""Every command that calls a service, its method and an answer."""
+
+from __future__ import annotations
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from maas.nlp.v1 import conversation_pb2, nlp_pb2, summary_pb2, translation_pb2
+from maas.preprocessing.v1 import preprocessing_pb2
+from maas.router.v1 import router_pb2
+from maas.speech.v1 import speech_pb2
+from maas.vision.v1 import vision_pb2
+
+TENSOR = {"dataType": "DATA_TYPE_INT64", "shape": [1, 1], "content": "AQAAAAAAAAA="}
+PIXELS = {"dataType": "DATA_TYPE_UINT8", "shape": [1, 1, 3], "content": "AAAA"}
+SOUND = {"dataType": "DATA_TYPE_FLOAT32", "shape": [1], "content": "AAAAAA=="}
+
+# Command -> an answer of its method, as JSON.
+COMMANDS: list[tuple[str, Message]] = [
+    (
+        "nlp sentiment hello",
+        ParseDict({"results": [{"sentiment": "SENTIMENT_NEUTRAL"}]}, nlp_pb2.AnalyzeSentimentResponse()),
+    ),
+    ("nlp embed hello", ParseDict({"results": [{"values": [0.5]}], "dimension": 1}, nlp_pb2.EmbedTextResponse())),
+    (
+        "nlp classify hello --label greeting --label farewell",
+        ParseDict({"results": [{"labels": [{"label": "greeting", "score": 0.5}]}]}, nlp_pb2.ClassifyTextResponse()),
+    ),
+    (
+        "nlp entities hello",
+        ParseDict({"results": [{"languageCode": "en"}]}, nlp_pb2.AnalyzeEntitiesResponse()),
+    ),
+    (
+        "nlp annotate hello",
+        ParseDict({"results": [{"sentiment": {"score": 0.5}}]}, nlp_pb2.AnnotateTextResponse()),
+    ),
+    (
+        "nlp translate hello --to zh",
+        ParseDict({"results": [{"translatedText": "你好"}]}, translation_pb2.TranslateTextResponse()),
+    ),
+    (
+        "nlp language-pairs",
+        ParseDict({"pairs": [{"sourceLanguageCode": "en"}]}, translation_pb2.ListSupportedLanguagePairsResponse()),
+    ),
+    (
+        "nlp summarize hello",
+        ParseDict({"results": [{"content": "A greeting.", "parts": 1}]}, summary_pb2.SummarizeTextResponse()),
+    ),
+    (
+        "nlp ask hello --passage-text world",
+        ParseDict({"results": [{"answered": True, "answer": "world"}]}, conversation_pb2.AnswerQuestionResponse()),
+    ),
+    (
+        "nlp reply hello again",
+        ParseDict({"results": [{"response": {"reply": "Hello!"}}]}, conversation_pb2.BatchGenerateReplyResponse()),
+    ),
+    ("nlp reply hello", ParseDict({"reply": "Hello!"}, conversation_pb2.GenerateReplyResponse())),
+    ("nlp config", ParseDict({"models": [{"name": "a"}]}, nlp_pb2.GetNlpConfigResponse())),
+    (
+        "vision classify FILE",
+        ParseDict({"labels": [{"name": "cat", "score": 0.5}]}, vision_pb2.ClassifyImageResponse()),
+    ),
+    (
+        "vision detect FILE",
+        ParseDict({"objects": [{"name": "cat"}], "imageWidth": 9}, vision_pb2.DetectObjectsResponse()),
+    ),
+    ("vision config", ParseDict({"models": [{"name": "a"}]}, vision_pb2.GetVisionConfigResponse())),
+    ("speech recognize FILE", ParseDict({"transcript": "Grüße", "duration": "1.500s"}, speech_pb2.RecognizeResponse())),
+    (
+        "speech synthesize hello",
+        ParseDict({"audioContent": "AAEC", "voice": "heart"}, speech_pb2.SynthesizeSpeechResponse()),
+    ),
+    (
+        "speech config",
+        ParseDict({"models": [{"name": "a", "voices": ["heart"]}]}, speech_pb2.GetSpeechConfigResponse()),
+    ),
+    ("preprocess normalize hello", ParseDict({"contents": ["hello"]}, preprocessing_pb2.NormalizeTextResponse())),
+    (
+        "preprocess tokenize hello --tokenizer minilm-l6",
+        ParseDict(
+            {"inputIds": TENSOR, "attentionMask": TENSOR, "truncated": [False]},
+            preprocessing_pb2.TokenizeTextResponse(),
+        ),
+    ),
+    (
+        "preprocess segment hello",
+        ParseDict(
+            {"results": [{"sentences": [{"end": 5}]}]},
+            preprocessing_pb2.SegmentTextResponse(),
+        ),
+    ),
+    (
+        "preprocess detect-language hello",
+        ParseDict({"results": [{"languageCode": "en", "confidence": 0.5}]}, preprocessing_pb2.DetectLanguageResponse()),
+    ),
+    (
+        "preprocess image FILE",
+        ParseDict({"pixels": PIXELS, "sourceFormat": "PNG"}, preprocessing_pb2.TransformImageResponse()),
+    ),
+    (
+        "preprocess audio FILE",
+        ParseDict({"samples": SOUND, "sourceCodec": "mp3"}, preprocessing_pb2.ConvertAudioResponse()),
+    ),
+    ("preprocess config", ParseDict({"tokenizers": ["minilm-l6"]}, preprocessing_pb2.GetPreprocessingConfigResponse())),
+    (
+        "graph run hear-and-judge --input recording=@FILE",
+        ParseDict(
+            {"outputs": {"transcript": {"text": "hello"}}, "nodes": [{"node": "hear", "endOffset": "0.250s"}]},
+            router_pb2.RunGraphResponse(),
+        ),
+    ),
+    ("graph list", ParseDict({"graphs": [{"name": "look-twice"}]}, router_pb2.ListCapabilitiesResponse())),
+    ("models", ParseDict({"services": [{"name": "maas.nlp.v1.NlpService"}]}, router_pb2.ListCapabilitiesResponse())),
+]
+METHODS = {
+    "nlp sentiment": "AnalyzeSentiment",
+    "nlp embed": "EmbedText",
+    "nlp classify": "ClassifyText",
+    "nlp entities": "AnalyzeEntities",
+    "nlp annotate": "AnnotateText",
+    "nlp translate": "TranslateText",
+    "nlp language-pairs": "ListSupportedLanguagePairs",
+    "nlp summarize": "SummarizeText",
+    "nlp ask": "AnswerQuestion",
+    "nlp reply hello again": "BatchGenerateReply",
+    "nlp reply": "GenerateReply",
+    "nlp config": "GetNlpConfig",
+    "vision classify": "ClassifyImage",
+    "vision detect": "DetectObjects",
+    "vision config": "GetVisionConfig",
+    "speech recognize": "Recognize",
+    "speech synthesize": "SynthesizeSpeech",
+    "speech config": "GetSpeechConfig",
+    "preprocess normalize": "NormalizeText",
+    "preprocess tokenize": "TokenizeText",
+    "preprocess segment": "SegmentText",
+    "preprocess detect-language": "DetectLanguage",
+    "preprocess image": "TransformImage",
+    "preprocess audio": "ConvertAudio",
+    "preprocess config": "GetPreprocessingConfig",
+    "graph run": "RunGraph",
+    "graph list": "ListCapabilities",
+    "models": "ListCapabilities",
+}
+# Command -> its method, which streams, and the answers.
+STREAMS: dict[str, tuple[str, list[Message]]] = {
+    "nlp reply hello --stream": (
+        "StreamGenerateReply",
+        [
+            conversation_pb2.StreamGenerateReplyResponse(delta="Hel"),
+            conversation_pb2.StreamGenerateReplyResponse(delta="lo!"),
+            ParseDict({"response": {"reply": "Hello!"}}, conversation_pb2.StreamGenerateReplyResponse()),
+        ],
+    ),
+    "nlp summarize hello --stream": (
+        "StreamSummarizeText",
+        [
+            summary_pb2.StreamSummarizeTextResponse(delta="Hel"),
+            summary_pb2.StreamSummarizeTextResponse(delta="lo!"),
+            ParseDict({"summary": {"content": "Hello!"}}, summary_pb2.StreamSummarizeTextResponse()),
+        ],
+    ),
+}
+
+
+def method_of(command: str) -> str:
+    """The method that a command calls."""
+    return next(method for prefix, method in METHODS.items() if command.startswith(prefix))
