@@ -213,6 +213,8 @@ def _build(one: Plan, files: dict[str, Path], places: Places, progress: Progress
     link(places.output / "models" / model.name, one.target)
     for name, file in model.assets.items():
         link(places.output / "assets" / name, files[file])
+    for name, file in model.built_assets.items():
+        link(places.output / "assets" / name, one.weights / "1" / file)
     progress.end(model.name, words)
 
 

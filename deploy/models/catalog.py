@@ -153,6 +153,9 @@ class Model(_Frozen):
     preprocess: dict[str, Any] = Field(default_factory=dict, description="what the service asks of preprocessing")
     metrics: dict[str, float] = Field(default_factory=dict, description="measured; the builder may add some")
     assets: dict[InnerPath, str] = Field(default_factory=dict, description="path in .build/assets -> source file")
+    built_assets: dict[InnerPath, InnerPath] = Field(
+        default_factory=dict, description="path in .build/assets -> file that the builder puts into the version folder"
+    )
 
     @model_validator(mode="after")
     def _names_known_files(self) -> Self:

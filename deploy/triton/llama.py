@@ -41,11 +41,21 @@ class Piece:
 class Engine:
     """One model in memory. `generate` may be called from as many threads at once as there are slots."""
 
-    def __init__(self, weights: Path, *, slots: int, context_tokens: int, threads: int, batch_tokens: int) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        slots: int,
+        context_tokens: int,
+        threads: int,
+        batch_tokens: int,
+        prefix_cache_mebibytes: int,
+    ) -> None:
         """Load GGUF weights.
 
         context_tokens: of each slot, prompt and answer together. batch_tokens: how much of a prompt is read in one
-        step; in between, other texts grow, and a cancellation is noticed.
+        step; in between, other texts grow, and a cancellation is noticed. prefix_cache_mebibytes: for prompts that a
+        slot has read and then left for others.
         """
         self._context_tokens = context_tokens
         options = xllamacpp.CommonParams()
@@ -55,7 +65,8 @@ class Engine:
         options.cpuparams.n_threads = options.cpuparams_batch.n_threads = threads
         # Weights stay as they lie in the file, mapped: another layout in memory takes 1.1 GiB more and gained nothing.
         options.no_extra_bufts = True
-        options.cache_ram_mib = 0  # prefixes are kept in the slots, not 8 GiB of them besides
+        # Beginnings of prompts that were read once: instructions with examples cost 20 seconds on a CPU.
+        options.cache_ram_mib = prefix_cache_mebibytes
         options.ctx_shift = options.warmup = options.ui = False
         options.endpoint_slots = options.endpoint_metrics = False
         options.verbosity = -1  # its log would quote prompts

@@ -73,7 +73,7 @@ class NotFound(MeshError):
     @classmethod
     def named(cls, kind: str, name: str, known: Sequence[str]) -> NotFound:
         """There is no such thing of that kind (a lower-case word, for example "model"); these exist."""
-        listing = ", ".join(sorted(known)) or "none"
+        listing, name = ", ".join(sorted(known)) or "none", name[:100]
         return cls(
             f"no {kind} is called {name!r}; there are: {listing}",
             reason=f"{kind.upper().replace(' ', '_')}_NOT_FOUND",

@@ -51,7 +51,7 @@ class ModelCard(BaseModel):
         Raises InvalidArgument, listing those it knows.
         """
         if not language_code:
-            return self.languages[0]
+            return self.languages[0] if self.languages else ""
         if not self.knows(language_code):
             raise errors.InvalidArgument.field(
                 field, f"model {self.name!r} was not made for {language_code!r}; it knows: {', '.join(self.languages)}"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from typing import Protocol
+from collections.abc import Container
+from typing import Protocol, TypeVar
 
 from services.mesh import errors
+
+Value = TypeVar("Value", bound=int)
+
+# ISO 639, and what may follow: script, region and variants.
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}")
 
 
 class HasRequestId(Protocol):
@@ -38,6 +45,20 @@ def fraction(field: str, value: float, *, default: float) -> float:
     if not 0 <= value <= 1:
         raise errors.InvalidArgument.field(field, f"takes 0 to 1, got {value:g}")
     return value or default
+
+
+def one_of(field: str, value: Value, known: Container[int]) -> Value:
+    """The value of an enum. Raises InvalidArgument for one that the contract does not know: proto3 lets it through."""
+    if value not in known:
+        raise errors.InvalidArgument.field(field, f"has no value {value}")
+    return value
+
+
+def language_tag(field: str, value: str, *, required: bool = False) -> str:
+    """A BCP-47 tag of a request as given, or "". Raises InvalidArgument for what is none, or for "" when required."""
+    if (value or required) and not _LANGUAGE_TAG.fullmatch(value):
+        raise errors.InvalidArgument.field(field, "takes a BCP-47 tag such as en or zh-CN")
+    return value
 
 
 class HasContent(Protocol):

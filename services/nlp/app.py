@@ -28,14 +28,24 @@ OPTIONAL_TASKS = ("entity-recognition", "text-classification", "text-generation"
 async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
     """The service with its connections to Triton and preprocessing."""
     async with open_backends(settings, open_preprocessor(settings), TASKS, OPTIONAL_TASKS) as backends:
-        yield [servicer(*backends, cache_bytes=settings.cache_bytes)]
+        yield [servicer(*backends, cache_bytes=settings.cache_bytes, generations_at_once=settings.generations_at_once)]
 
 
-def servicer(inference: Inference, preprocessor: Preprocessor, models: Models, *, cache_bytes: int = 0) -> Servicer:
-    """The service on any adapters."""
+def servicer(
+    inference: Inference,
+    preprocessor: Preprocessor,
+    models: Models,
+    *,
+    cache_bytes: int = 0,
+    generations_at_once: int = 1,
+) -> Servicer:
+    """The service on any adapters; the numbers are those of the settings."""
     cache = AnswerCache("nlp", cache_bytes, size_of)
     analysis = Analysis.over(inference, preprocessor, models, cache)
     implementation = NlpServicer(
-        analysis, Translator(inference, preprocessor, models), Writing.over(inference, preprocessor, analysis)
+        analysis,
+        Translator(inference, preprocessor, models, generations_at_once=generations_at_once),
+        Writing.over(inference, preprocessor, analysis),
+        generations_at_once=generations_at_once,
     )
     return Servicer(SERVICE, nlp_pb2_grpc.add_NlpServiceServicer_to_server, implementation, models.ready)

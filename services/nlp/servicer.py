@@ -16,7 +16,10 @@ from services.nlp.rpc.translation import TranslationRpcs
 class NlpServicer(AnalysisRpcs, TranslationRpcs, SummaryRpcs, ConversationRpcs):
     """The RPCs of nlp."""
 
-    def __init__(self, analysis: Analysis, translator: Translator, writing: Writing) -> None:
+    def __init__(
+        self, analysis: Analysis, translator: Translator, writing: Writing, *, generations_at_once: int
+    ) -> None:
+        self._at_once = generations_at_once
         self._analysis = analysis
         self._translator = translator
         self._replies, self._answers, self._summarizer = writing.replies, writing.answers, writing.summarizer

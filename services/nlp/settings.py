@@ -14,3 +14,9 @@ class Settings(ServiceSettings, TritonSettings, PreprocessingClientSettings):
     cache_bytes: int = Field(
         64 * MEBIBYTE, ge=0, description="memory for answers of models that always answer the same; 0 keeps none"
     )
+    generations_at_once: int = Field(
+        1,
+        ge=1,
+        description="texts of one call that a language model works on at the same time: on a CPU it writes no faster "
+        "side by side, and each slot would read the same instructions; on a GPU take 4 or more",
+    )

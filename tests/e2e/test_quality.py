@@ -128,10 +128,12 @@ def test_sentences_are_judged(channel):
 
 
 def test_the_measured_accuracy_is_told(channel):
-    """The sentiment model tells its accuracy on sentences it never saw, and it is worth having."""
+    """The sentiment models tell their accuracy on sentences they never saw, English and Chinese."""
     config = nlp_pb2_grpc.NlpServiceStub(channel).GetNlpConfig(nlp_pb2.GetNlpConfigRequest(), timeout=SECONDS)
-    judge = next(model for model in config.models if model.task == "sentiment-analysis")
-    assert 0.75 <= judge.metrics["held_out_accuracy"] <= 1
+    judges = [model for model in config.models if model.task == "sentiment-analysis"]
+    metrics = {name: value for judge in judges for name, value in judge.metrics.items()}
+    assert 0.825 <= metrics["held_out_accuracy_en"] <= 1
+    assert 0.80 <= metrics["held_out_accuracy_zh"] <= 1
 
 
 def test_as_many_texts_as_the_contract_allows(channel):
@@ -145,15 +147,14 @@ def test_as_many_texts_as_the_contract_allows(channel):
 
 
 def test_like_meanings_are_near(channel):
-    """Of three sentences the two that mean the same are nearer to each other than to the third, at length one each."""
-    contents = ["A man is eating a meal.", "Someone is having dinner.", "The stock market fell sharply today."]
+    """The three of four sentences that mean the same, one of them Chinese, are nearer to each other than the last."""
+    contents = ["A man is eating a meal.", "Someone is having dinner.", "有人在吃晚饭。", "The stock market fell."]
     stub = nlp_pb2_grpc.NlpServiceStub(channel)
     response = stub.EmbedText(nlp_pb2.EmbedTextRequest(contents=contents), timeout=SECONDS)
     vectors = np.array([result.values for result in response.results])
     likeness = vectors @ vectors.T
     np.testing.assert_allclose(np.diag(likeness), 1, atol=1e-3)
-    assert likeness[0, 1] > 0.5
-    assert max(likeness[0, 2], likeness[1, 2]) < 0.3
+    assert min(likeness[0, 1], likeness[0, 2], likeness[1, 2]) > max(likeness[3, :3]) + 0.03
 
 
 def test_a_text_means_the_same_in_any_company(channel):
@@ -165,5 +166,4 @@ def test_a_text_means_the_same_in_any_company(channel):
         return np.array([result.values for result in response.results])
 
     alone, together = embed(GOOD[0]), embed("Hi.", GOOD[0], " ".join(BAD * 5))
-    # int8 activations are scaled over the whole batch, which moves a vector a little.
-    assert float(alone[0] @ together[1]) > 0.98
+    assert float(alone[0] @ together[1]) > 0.999

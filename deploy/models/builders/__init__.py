@@ -1,5 +1,7 @@
 """The builders: each a module with `Options`, `VERSIONS` and `build`, found by the name a catalog file gives.
 
+What several of them share stands in a module with an underscore.
+
 A builder imports its heavy libraries inside `build`, so that a run with nothing to build stays short.
 """
 
@@ -60,7 +62,7 @@ class Builder(Protocol):
 def find(name: str, where: str) -> Builder:
     """The builder of this name. Raises CatalogError that names the catalog file, `where`."""
     folder = Path(__file__).parent
-    known = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    known = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
     if name not in known:
         message = f"{where}: builder.name: {name!r} is not one of {', '.join(known)}."
         raise CatalogError(message)

@@ -15,7 +15,7 @@ from services.mesh.cache import AnswerCache
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
 from services.mesh.ports import Inference, Preprocessor
-from services.nlp.pipelines.texts import together
+from services.nlp.pipelines.texts import MAX_TEXT_BYTES, together
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -92,8 +92,10 @@ class TextEncoder:
     async def _infer_tokens(
         self, card: ModelCard, output: str, deadline: Deadline, texts: Sequence[str]
     ) -> list[Encoded]:
+        # With its prefix, a text of the size that callers may send can be a little larger than what is tokenized.
+        sent = [text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore") for text in texts]
         tokens = await self._preprocessor.tokenize(
-            texts,
+            sent,
             tokenizer=card.preprocess["tokenizer"],
             max_tokens=card.preprocess["max_tokens"],
             deadline=deadline,
@@ -104,7 +106,10 @@ class TextEncoder:
             [output],
             deadline=deadline,
         )
-        return [Encoded(_own(row), cut) for row, cut in zip(arrays[output], tokens.truncated, strict=True)]
+        return [
+            Encoded(_own(row), cut or short != text)
+            for row, cut, short, text in zip(arrays[output], tokens.truncated, sent, texts, strict=True)
+        ]
 
     async def _infer_head(self, card: ModelCard, deadline: Deadline, vectors: Sequence[Encoded]) -> list[Encoded]:
         batch = np.stack([vector.values for vector in vectors])

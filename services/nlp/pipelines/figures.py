@@ -63,35 +63,36 @@ def _readings(match: re.Match[str]) -> set[float]:
     scale = match["scale"].strip().lower()
     if not scale:
         return {value}
-    factor = _SCALES.get(scale, 0)
+    factor = float(_SCALES.get(scale, 0))
     for character in scale if not factor else "":
-        factor = (factor or 1) * _MYRIADS[character]
+        factor = (factor or 1.0) * _MYRIADS[character]
     return {value, round(value * factor, 6)}
 
 
 def _english(words: str) -> float:
     """Of words: "twelve hundred and five" is 1205."""
-    total = group = 0
+    # Not whole numbers, here and below: a text of nothing but "billion" would make one of a million digits.
+    total = group = 0.0
     for word in re.findall("[a-z]+", words):
         if word == "hundred":
-            group = (group or 1) * 100
+            group = (group or 1.0) * 100
         elif word in _SCALES:
-            total, group = total + (group or 1) * _SCALES[word], 0
+            total, group = total + (group or 1.0) * _SCALES[word], 0.0
         else:
             group += _UNITS.get(word, 0)
-    return float(total + group)
+    return total + group
 
 
 def _chinese(characters: str) -> float:
     """Of characters: "三百二十" is 320, "一九九八" is 1998, "三万五千" is 35000."""
     if all(character in _DIGITS for character in characters):
         return float("".join(str(_DIGITS[character]) for character in characters))
-    total = section = digit = 0
+    total = section = digit = 0.0
     for character in characters:
         if character in _DIGITS:
             digit = _DIGITS[character]
         elif character in _TENS:
-            section, digit = section + (digit or 1) * _TENS[character], 0
+            section, digit = section + (digit or 1.0) * _TENS[character], 0.0
         else:
-            total, section, digit = (total + section + digit or 1) * _MYRIADS[character], 0, 0
-    return float(total + section + digit)
+            total, section, digit = (total + section + digit or 1.0) * _MYRIADS[character], 0.0, 0.0
+    return total + section + digit

@@ -19,6 +19,7 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.mesh.ports import Array, Inference
+from services.nlp.pipelines.prompting import without
 
 TASK = "text-generation"
 _OUTPUTS = ("text_output", "finish_reason", "num_input_tokens", "num_output_tokens")
@@ -117,7 +118,7 @@ class Generator:
             environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
             self._templates[key] = environment.from_string(card.preprocess["chat_template"])
         special = card.preprocess.get("special_tokens", ())
-        spoken = [{"role": message.role, "content": _plain(message.content, special)} for message in messages]
+        spoken = [{"role": message.role, "content": without(message.content, special)} for message in messages]
         return self._templates[key].render(messages=spoken, add_generation_prompt=True)
 
 
@@ -131,16 +132,6 @@ async def joined(pieces: AsyncIterator[Piece]) -> Piece:
     if not last.finish_reason:
         raise errors.Internal("the language model ended without saying why", reason="MODEL_FAILED")
     return Piece("".join(texts), last.finish_reason, last.usage)
-
-
-def _plain(text: str, special: Sequence[str]) -> str:
-    """The text without the model's special tokens, also those that taking out another would make."""
-    before = None
-    while before != text:
-        before = text
-        for token in special:
-            text = text.replace(token, "")
-    return text
 
 
 def _inputs(prompt: str, sampling: Sampling) -> dict[str, Array]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import primary_subtag
 from services.mesh.ports import Preprocessor
@@ -34,14 +33,3 @@ class Languages:
         heads = [text[:_MAX_CHARACTERS] for text in texts]
         found = await self._preprocessor.detect_language(heads, deadline=deadline)
         return [primary_subtag(each.language_code) if each.confidence >= least_confidence else "" for each in found]
-
-
-def require_code(field: str, language_code: str, *, optional: bool = True) -> str:
-    """The tag as given. Raises InvalidArgument for what cannot be a BCP-47 tag, or is missing but needed."""
-    if not language_code and optional:
-        return language_code
-    parts = language_code.replace("_", "-").split("-")
-    alphabetic = parts[0].isascii() and parts[0].isalpha() and 2 <= len(parts[0]) <= 3  # noqa: PLR2004 - ISO 639
-    if not alphabetic or not all(part.isascii() and part.isalnum() and len(part) <= 8 for part in parts):  # noqa: PLR2004 - BCP 47
-        raise errors.InvalidArgument.field(field, "takes a BCP-47 tag such as en or zh-CN")
-    return language_code

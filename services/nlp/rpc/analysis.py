@@ -11,7 +11,7 @@ from maas.nlp.v1 import nlp_pb2_grpc
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.interceptors import Context
-from services.mesh.request import fraction, limited, request_id
+from services.mesh.request import fraction, limited, one_of, request_id
 from services.mesh.server import budget
 from services.nlp.pipelines.analysis.analysis import Analysis
 from services.nlp.pipelines.analysis.annotate import annotate
@@ -120,13 +120,9 @@ class AnalysisRpcs(nlp_pb2_grpc.NlpServiceServicer):
 
 
 def _kind(field: str, value: pb.EmbeddingKind.ValueType) -> Kind:
-    if value not in _KINDS:
-        raise errors.InvalidArgument.field(field, f"has no value {value}")
-    return _KINDS[value]
+    return _KINDS[one_of(field, value, _KINDS)]
 
 
 def _kinds(field: str, types: Sequence[pb.EntityType.ValueType]) -> frozenset[str]:
-    for index, value in enumerate(types):
-        if value == pb.ENTITY_TYPE_UNSPECIFIED or value not in pb.EntityType.values():
-            raise errors.InvalidArgument.field(f"{field}[{index}]", f"has no value {value}")
-    return frozenset(results.kind_of(value) for value in types)
+    known = set(pb.EntityType.values()) - {pb.ENTITY_TYPE_UNSPECIFIED}
+    return frozenset(results.kind_of(one_of(f"{field}[{index}]", value, known)) for index, value in enumerate(types))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Literal
 
 from maas.nlp.v1 import conversation_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc, text_pb2
 from services.mesh import errors
 from services.mesh.interceptors import Context
-from services.mesh.request import fraction, request_id
+from services.mesh.request import fraction, language_tag, one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status
 from services.nlp.pipelines.conversation.answer import Answers
@@ -18,19 +19,17 @@ from services.nlp.pipelines.conversation.canned import Canned
 from services.nlp.pipelines.conversation.evidence import MAX_PASSAGES, Passage
 from services.nlp.pipelines.conversation.grounding import Cited, Grounded
 from services.nlp.pipelines.conversation.reply import Replies, Reply, ReplyRequest
-from services.nlp.pipelines.generate import Message, Usage
-from services.nlp.pipelines.languages import require_code
+from services.nlp.pipelines.generate import Message
 from services.nlp.pipelines.texts import each, require_count, require_text
 from services.nlp.rpc.parameters import sampling
 from services.nlp.rpc.spans import Offsets, require_encoding
+from services.nlp.rpc.usage import token_usage
 
 _MAX_MESSAGES = 64
 _MAX_CANNED = 500
 _MAX_QUESTION_BYTES = 1024
 _MAX_BATCH = 16
 _MAX_ID_CHARACTERS = 64
-# Each holds one of the model's slots for seconds.
-_AT_ONCE = 4
 _ROLES: dict[pb.Role.ValueType, Literal["system", "user", "assistant"]] = {
     pb.ROLE_SYSTEM: "system",
     pb.ROLE_USER: "user",
@@ -49,24 +48,27 @@ class ConversationRpcs(nlp_pb2_grpc.NlpServiceServicer):
 
     _replies: Replies
     _answers: Answers
+    # Of one call, how much a language model works on at the same time.
+    _at_once: int
 
     async def GenerateReply(self, request: pb.GenerateReplyRequest, context: Context) -> pb.GenerateReplyResponse:
         """The next message of a conversation."""
-        request_id(request)
-        return _response(request, await self._replies.reply(_reply_request(request), budget(context)))
+        wanted = await _read(request)
+        return _response(request, await self._replies.reply(wanted, budget(context)))
 
     async def StreamGenerateReply(
         self, request: pb.StreamGenerateReplyRequest, context: Context
     ) -> AsyncIterator[pb.StreamGenerateReplyResponse]:
         """The next message of a conversation, while it is being written."""
         inner = request.request
-        wanted = _inner("request", inner)
-        async with aclosing(self._replies.stream(wanted, budget(context))) as events:
-            async for event in events:
-                if isinstance(event, str):
-                    yield pb.StreamGenerateReplyResponse(delta=event)
-                else:
-                    yield pb.StreamGenerateReplyResponse(response=_response(inner, event))
+        with _within("request"):
+            wanted = await _read(inner)
+            async with aclosing(self._replies.stream(wanted, budget(context))) as events:
+                async for event in events:
+                    if isinstance(event, str):
+                        yield pb.StreamGenerateReplyResponse(delta=event)
+                    else:
+                        yield pb.StreamGenerateReplyResponse(response=_response(inner, event))
 
     async def BatchGenerateReply(
         self, request: pb.BatchGenerateReplyRequest, context: Context
@@ -76,10 +78,10 @@ class ConversationRpcs(nlp_pb2_grpc.NlpServiceServicer):
         require_count("requests", request.requests, high=_MAX_BATCH, things="requests")
 
         async def reply(index: int, one: pb.GenerateReplyRequest) -> pb.GenerateReplyResponse:
-            wanted = _inner(f"requests[{index}]", one)
-            return _response(one, await self._replies.reply(wanted, deadline))
+            with _within(f"requests[{index}]"):
+                return _response(one, await self._replies.reply(await _read(one), deadline))
 
-        done = await each(request.requests, reply, at_once=_AT_ONCE)
+        done = await each(request.requests, reply, at_once=self._at_once)
         results = [
             pb.ReplyResult(status=to_status(found))
             if isinstance(found, errors.MeshError)
@@ -92,7 +94,7 @@ class ConversationRpcs(nlp_pb2_grpc.NlpServiceServicer):
         """Answers from passages; each question fails alone."""
         echo, encoding, deadline = request_id(request), require_encoding(request.encoding_type), budget(context)
         require_count("questions", request.questions, high=_MAX_BATCH, things="questions")
-        code = require_code("language_code", request.language_code)
+        code = language_tag("language_code", request.language_code)
         passages = _passages(request.passages, low=1)
         card = self._answers.card(request.model, code)
 
@@ -100,17 +102,24 @@ class ConversationRpcs(nlp_pb2_grpc.NlpServiceServicer):
             require_text(f"questions[{index}]", question, max_bytes=_MAX_QUESTION_BYTES)
             return await self._answers.answer(question, passages, card, code, deadline)
 
-        done = await each(request.questions, answer, at_once=_AT_ONCE)
+        done = await each(request.questions, answer, at_once=self._at_once)
         results = [_answer(found, card.name, passages, encoding) for found in done]
         return pb.AnswerQuestionResponse(results=results, request_id=echo)
 
 
+async def _read(request: pb.GenerateReplyRequest) -> ReplyRequest:
+    """The request, checked. Raises InvalidArgument.
+
+    Beside the event loop: a JSON Schema of 16 KiB can take seconds to check.
+    """
+    request_id(request)
+    return await asyncio.to_thread(_reply_request, request)
+
+
 def _reply_request(request: pb.GenerateReplyRequest) -> ReplyRequest:
-    """The request, checked. Raises InvalidArgument."""
     require_encoding(request.encoding_type)
-    if request.canned_reply_mode not in pb.CannedReplyMode.values():
-        raise errors.InvalidArgument.field("canned_reply_mode", f"has no value {request.canned_reply_mode}")
-    only = request.canned_reply_mode == pb.CANNED_REPLY_MODE_ONLY
+    mode = one_of("canned_reply_mode", request.canned_reply_mode, pb.CannedReplyMode.values())
+    only = mode == pb.CANNED_REPLY_MODE_ONLY
     require_count("canned_replies", request.canned_replies, low=int(only), high=_MAX_CANNED, things="replies")
     return ReplyRequest(
         messages=_messages(request.messages),
@@ -123,14 +132,18 @@ def _reply_request(request: pb.GenerateReplyRequest) -> ReplyRequest:
     )
 
 
-def _inner(field: str, request: pb.GenerateReplyRequest) -> ReplyRequest:
-    """A request within another, checked; errors name its fields as the caller wrote them."""
+@contextmanager
+def _within(field: str) -> Iterator[None]:
+    """Of a request within another, errors name the fields as the caller wrote them."""
     try:
-        request_id(request)
-        return _reply_request(request)
+        yield
     except errors.InvalidArgument as error:
-        (violation,) = error.violations
-        raise errors.InvalidArgument.field(f"{field}.{violation.field}", violation.description) from None
+        raise errors.InvalidArgument(
+            f"{field}.{error.message}" if error.violations else error.message,
+            reason=error.reason,
+            metadata=error.metadata,
+            violations=[errors.Violation(f"{field}.{each.field}", each.description) for each in error.violations],
+        ) from None
 
 
 def _messages(messages: Sequence[pb.ChatMessage]) -> tuple[Message, ...]:
@@ -175,7 +188,7 @@ def _response(request: pb.GenerateReplyRequest, reply: Reply) -> pb.GenerateRepl
     return pb.GenerateReplyResponse(
         reply=reply.text,
         finish_reason=_REASONS.get(reply.finish_reason, pb.FINISH_REASON_UNSPECIFIED),
-        usage=_usage(reply.usage),
+        usage=token_usage(reply.usage),
         grounding=_GROUNDINGS[reply.grounding],
         citations=_citations(reply.cited, _passages(request.passages, low=0), request.encoding_type),
         canned_match=pb.CannedMatch(index=reply.canned.index, score=reply.canned.score) if reply.canned else None,
@@ -198,7 +211,7 @@ def _answer(
         supports=_citations(found.cited, passages, encoding),
         score=found.score,
         model=model,
-        usage=_usage(found.usage),
+        usage=token_usage(found.usage),
     )
 
 
@@ -215,7 +228,3 @@ def _citations(
         )
         for each in cited
     ]
-
-
-def _usage(usage: Usage) -> text_pb2.TokenUsage:
-    return text_pb2.TokenUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from itertools import accumulate
 
 from maas.nlp.v1 import text_pb2 as pb
-from services.mesh import errors
+from services.mesh.request import one_of
 
 
 class Offsets:
@@ -29,11 +29,11 @@ class Offsets:
         return offset + self._extras[bisect_left(self._positions, offset)]
 
 
-def require_encoding(encoding_type: pb.EncodingType.ValueType) -> pb.EncodingType.ValueType:
+def require_encoding(
+    encoding_type: pb.EncodingType.ValueType, *, field: str = "encoding_type"
+) -> pb.EncodingType.ValueType:
     """The encoding. Raises InvalidArgument for a value that the contract does not know."""
-    if encoding_type not in pb.EncodingType.values():
-        raise errors.InvalidArgument.field("encoding_type", f"has no value {encoding_type}")
-    return encoding_type
+    return one_of(field, encoding_type, pb.EncodingType.values())
 
 
 def _wide(text: str, encoding_type: pb.EncodingType.ValueType) -> list[tuple[int, str]]:

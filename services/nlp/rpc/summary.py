@@ -9,21 +9,19 @@ from maas.nlp.v1 import nlp_pb2_grpc, text_pb2
 from maas.nlp.v1 import summary_pb2 as pb
 from services.mesh import errors
 from services.mesh.interceptors import Context
-from services.mesh.request import limited, request_id
+from services.mesh.request import language_tag, limited, one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status
-from services.nlp.pipelines.languages import require_code
 from services.nlp.pipelines.summary.form import Style, Wish
 from services.nlp.pipelines.summary.summarize import MAX_BYTES, Summarizer, Summary, SummaryOptions
 from services.nlp.pipelines.texts import each, require_count, require_text
 from services.nlp.rpc.spans import Offsets, require_encoding
+from services.nlp.rpc.usage import token_usage
 
 _MAX_TEXTS = 16
 _MAX_SENTENCES = 20
 _DEFAULT_SENTENCES = 3
 _WORDS = (5, 1000)
-# Each holds at least one of the model's slots for seconds.
-_AT_ONCE = 4
 _STYLES: dict[pb.SummaryStyle.ValueType, Style] = {
     pb.SUMMARY_STYLE_UNSPECIFIED: "paragraph",
     pb.SUMMARY_STYLE_PARAGRAPH: "paragraph",
@@ -37,11 +35,14 @@ class SummaryRpcs(nlp_pb2_grpc.NlpServiceServicer):
     """The RPCs that summarise."""
 
     _summarizer: Summarizer
+    # Of one call, how much a language model works on at the same time.
+    _at_once: int
 
     async def SummarizeText(self, request: pb.SummarizeTextRequest, context: Context) -> pb.SummarizeTextResponse:
         """Summaries of texts; each fails alone."""
-        echo, options, deadline = request_id(request), _options(request.options), budget(context)
+        echo, deadline = request_id(request), budget(context)
         require_count("contents", request.contents, high=_MAX_TEXTS)
+        options = _options(request.options, parts_at_once=max(1, self._at_once // len(request.contents)))
 
         async def summarize(index: int, content: str) -> pb.TextSummary:
             field = f"contents[{index}]"
@@ -49,7 +50,7 @@ class SummaryRpcs(nlp_pb2_grpc.NlpServiceServicer):
             summary = await self._summarizer.summarize(content, options, deadline, field=field)
             return _summary(content, summary, request.options.encoding_type)
 
-        done = await each(request.contents, summarize, at_once=_AT_ONCE)
+        done = await each(request.contents, summarize, at_once=self._at_once)
         results = [
             pb.TextSummary(status=to_status(found)) if isinstance(found, errors.MeshError) else found for found in done
         ]
@@ -59,7 +60,7 @@ class SummaryRpcs(nlp_pb2_grpc.NlpServiceServicer):
         self, request: pb.StreamSummarizeTextRequest, context: Context
     ) -> AsyncIterator[pb.StreamSummarizeTextResponse]:
         """A summary, while it is being written."""
-        echo, options = request_id(request), _options(request.options)
+        echo, options = request_id(request), _options(request.options, parts_at_once=self._at_once)
         content = require_text("content", request.content, max_bytes=MAX_BYTES)
         async with aclosing(self._summarizer.stream(content, options, budget(context), field="content")) as events:
             async for event in events:
@@ -70,15 +71,12 @@ class SummaryRpcs(nlp_pb2_grpc.NlpServiceServicer):
                     yield pb.StreamSummarizeTextResponse(summary=summary, request_id=echo)
 
 
-def _options(options: pb.SummaryOptions) -> SummaryOptions:
+def _options(options: pb.SummaryOptions, *, parts_at_once: int) -> SummaryOptions:
     """What is wanted, checked. Raises InvalidArgument."""
-    require_encoding(options.encoding_type)
-    if options.method not in pb.SummaryMethod.values():
-        raise errors.InvalidArgument.field("options.method", f"has no value {options.method}")
-    if options.style not in _STYLES:
-        raise errors.InvalidArgument.field("options.style", f"has no value {options.style}")
-    extractive = options.method == pb.SUMMARY_METHOD_EXTRACTIVE
-    style = _STYLES[options.style]
+    require_encoding(options.encoding_type, field="options.encoding_type")
+    method = one_of("options.method", options.method, pb.SummaryMethod.values())
+    extractive = method == pb.SUMMARY_METHOD_EXTRACTIVE
+    style = _STYLES[one_of("options.style", options.style, _STYLES)]
     if extractive and style != "paragraph":
         raise errors.InvalidArgument.field("options.style", "takes SUMMARY_STYLE_PARAGRAPH when extractive")
     sentences = limited(
@@ -88,8 +86,9 @@ def _options(options: pb.SummaryOptions) -> SummaryOptions:
     return SummaryOptions(
         "extractive" if extractive else "abstractive",
         Wish(style, sentences, words),
-        require_code("options.language_code", options.language_code),
+        language_tag("options.language_code", options.language_code),
         options.model,
+        parts_at_once,
     )
 
 
@@ -108,5 +107,5 @@ def _summary(text: str, found: Summary, encoding: text_pb2.EncodingType.ValueTyp
         model=found.model,
         parts=found.parts,
         read_share=found.read_share,
-        usage=text_pb2.TokenUsage(input_tokens=found.usage.input_tokens, output_tokens=found.usage.output_tokens),
+        usage=token_usage(found.usage),
     )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maas.nlp.v1 import nlp_pb2_grpc, text_pb2
+from maas.nlp.v1 import nlp_pb2_grpc
 from maas.nlp.v1 import translation_pb2 as pb
 from services.mesh import errors
 from services.mesh.interceptors import Context
-from services.mesh.request import request_id
+from services.mesh.request import language_tag, one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status
-from services.nlp.pipelines.languages import require_code
 from services.nlp.pipelines.texts import MAX_TEXTS, require_count
 from services.nlp.pipelines.translation.pairs import Quality
 from services.nlp.pipelines.translation.terms import Wording
 from services.nlp.pipelines.translation.translate import IssueType, Order, Translated, Translator
+from services.nlp.rpc.usage import token_usage
 
 MAX_TERMS = 100
 MAX_TERM_CHARACTERS = 100
@@ -50,8 +50,8 @@ class TranslationRpcs(nlp_pb2_grpc.NlpServiceServicer):
         context: Context,  # noqa: ARG002 - gRPC fixes the signature
     ) -> pb.ListSupportedLanguagePairsResponse:
         """What is translated into what."""
-        source = require_code("source_language_code", request.source_language_code)
-        target = require_code("target_language_code", request.target_language_code)
+        source = language_tag("source_language_code", request.source_language_code)
+        target = language_tag("target_language_code", request.target_language_code)
         pairs = [
             pb.LanguagePair(
                 source_language_code=pair.source,
@@ -66,18 +66,17 @@ class TranslationRpcs(nlp_pb2_grpc.NlpServiceServicer):
 
 
 def _order(request: pb.TranslateTextRequest) -> Order:
-    if request.format not in pb.TextFormat.values():
-        raise errors.InvalidArgument.field("format", f"has no value {request.format}")
+    text_format = one_of("format", request.format, pb.TextFormat.values())
     glossary = [(entry.source_term, entry.target_term) for entry in request.glossary]
     _require_terms("glossary", [source for source, _ in glossary], ".source_term")
     _require_terms("glossary", [target for _, target in glossary], ".target_term")
     _require_terms("do_not_translate", request.do_not_translate)
     return Order(
-        target=require_code("target_language_code", request.target_language_code, optional=False),
-        source=require_code("source_language_code", request.source_language_code),
+        target=language_tag("target_language_code", request.target_language_code, required=True),
+        source=language_tag("source_language_code", request.source_language_code),
         model=request.model,
         wording=Wording(tuple(glossary), tuple(request.do_not_translate)),
-        html=request.format == pb.TEXT_FORMAT_HTML,
+        html=text_format == pb.TEXT_FORMAT_HTML,
     )
 
 
@@ -97,7 +96,7 @@ def _translation(found: Translated | errors.MeshError) -> pb.Translation:
         translated_text=found.text,
         source_language_code=found.source,
         issues=[pb.TranslationIssue(type=_ISSUES[issue.type], term=issue.term) for issue in found.issues],
-        usage=text_pb2.TokenUsage(input_tokens=found.usage.input_tokens, output_tokens=found.usage.output_tokens),
+        usage=token_usage(found.usage),
     )
     if found.pair is not None:
         answer.model = found.pair.card.name

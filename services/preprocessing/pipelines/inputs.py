@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -11,14 +10,13 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.mesh.ports import DetectedLanguage, Fit, Sentence, Tokens
-from services.mesh.request import fraction, limited
+from services.mesh.request import fraction, language_tag, limited
 from services.preprocessing.pipelines import audio, contents, image, languages, sentences, text
 from services.preprocessing.pipelines.languages import LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.workers import Workers
 
 MAX_WANTED_SIDE = 4096
-_TAG = re.compile(r"(?:[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4})?")
 
 T = TypeVar("T")
 
@@ -127,8 +125,7 @@ def _codes(language_codes: Sequence[str], texts: int) -> Sequence[str]:
             "language_codes", f"takes one a text or none, got {len(language_codes)} for {texts}"
         )
     for index, code in enumerate(language_codes):
-        if not _TAG.fullmatch(code):
-            raise errors.InvalidArgument.field(f"language_codes[{index}]", 'takes a BCP-47 tag such as "en", or ""')
+        language_tag(f"language_codes[{index}]", code)
     return language_codes
 
 

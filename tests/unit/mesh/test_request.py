@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from services.mesh import errors
-from services.mesh.request import fraction, limited, media, request_id
+from services.mesh.request import fraction, language_tag, limited, media, one_of, request_id
 
 
 def violated(call) -> str:
@@ -34,6 +34,28 @@ def test_a_fraction_is_between_0_and_1():
     assert [fraction("f", value, default=0.5) for value in (0, 0.2, 1)] == [0.5, 0.2, 1]
     for bad in (-0.1, 1.1, math.nan):
         assert violated(lambda bad=bad: fraction("f", bad, default=0.5)) == "f"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["english please", "e", "engl", "12", "en-", "en-waytoolongsubtag", "zh--CN", "日本", "en" + "-a" * 5, "en\n"],
+)
+def test_what_cannot_be_a_language_tag_is_refused(tag):
+    """It violates the field, and so does none where one is needed."""
+    assert violated(lambda: language_tag("code", tag)) == "code"
+    assert violated(lambda: language_tag("code", "", required=True)) == "code"
+
+
+@pytest.mark.parametrize("tag", ["", "en", "zh-Hans-CN", "pt_BR", "yue", "es-419"])
+def test_language_tags_pass(tag):
+    """With and without script and region, as they were given."""
+    assert language_tag("code", tag) == tag
+
+
+def test_an_enum_s_value_is_one_that_the_contract_knows():
+    """Any other violates the field."""
+    assert one_of("kind", 2, {1, 2}) == 2
+    assert violated(lambda: one_of("kind", 3, {1, 2})) == "kind"
 
 
 def test_media_without_bytes_is_refused():

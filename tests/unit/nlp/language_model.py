@@ -71,12 +71,13 @@ def _names(text: str) -> bytes:
 class _Writer(SummaryRpcs, ConversationRpcs):
     def __init__(self, writing: Writing) -> None:
         self._replies, self._answers, self._summarizer = writing.replies, writing.answers, writing.summarizer
+        self._at_once = 4
 
 
 @asynccontextmanager
-async def writer(answer: Callable[[str], object] = lambda prompt: says("Hello."), **models):
+async def writer(answer: Callable[[str], object] = lambda prompt: says("Hello."), inference=None, **models):
     """The stub of a service whose model answers a prompt as `answer` does, and what the model was asked."""
-    inference = FakeInference(embed, lambda _, inputs: answer(inputs["text_input"].item().decode()))
+    inference = inference or FakeInference(embed, lambda _, inputs: answer(inputs["text_input"].item().decode()))
     known = await known_models(WRITER, EMBEDDER, NAMER, **models)
     preprocessor = FakePreprocessor()
     analysis = Analysis.over(inference, preprocessor, known, AnswerCache("nlp", 0, size_of))

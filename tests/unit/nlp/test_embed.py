@@ -112,6 +112,20 @@ async def test_the_kind_decides_the_prefix(kind, first):
     assert inference.calls[0][1]["input_ids"].tolist() == [[first, 3]]
 
 
+async def test_a_text_of_the_largest_size_is_taken_with_its_prefix():
+    """What preprocessing reads is no larger than it allows, and a text that lost its end for that says so."""
+
+    class Strict(FakePreprocessor):
+        async def tokenize(self, texts, **kwargs):
+            assert all(len(text.encode()) <= 8192 for text in texts)
+            return await super().tokenize(texts, **kwargs)
+
+    e5 = EMBEDDER.model_copy(update={"preprocess": {**EMBEDDER.preprocess, "prefixes": {"passage": "passage: "}}})
+    async with analysis(cards=(e5,), preprocessor=Strict()) as (stub, _):
+        response = await stub.EmbedText(pb.EmbedTextRequest(contents=["é" * 4096, "é" * 4000]))
+    assert [(result.status.code, result.truncated) for result in response.results] == [(0, True), (0, False)]
+
+
 async def test_an_unknown_kind_is_refused():
     """A value that the contract does not have violates `kind`."""
     async with analysis() as (stub, _):

@@ -3,6 +3,7 @@
 import pytest
 
 from services.nlp.pipelines.figures import figures, unsupported
+from services.nlp.pipelines.prompting import without
 from services.nlp.pipelines.words import count_words, estimated_tokens, is_cjk, is_finished, sentences, terms
 
 
@@ -55,6 +56,12 @@ def test_words_are_counted(text, count):
     assert count_words(text) == count
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "亿" * 400, "1" + "万" * 400, "billion " * 400])
+def test_a_number_without_end_is_only_a_very_large_one(number):
+    """It is found like any other, and is not one that the source has."""
+    assert [figure.begin for figure in unsupported(number, "3 ships")] == [0]
+
+
 def test_sentences_of_what_a_model_wrote():
     """Abbreviations, initials, decimals and quotations do not end one; the last may be unfinished."""
     text = 'Mr. Smith paid 4.20 euros. "Really?" he asked J. Doe. 你好。再见！And'
@@ -68,6 +75,26 @@ def test_sentences_of_what_a_model_wrote():
     assert (is_finished("He left."), is_finished("He left"), is_finished("costs 4.2")) == (True, False, False)
 
 
+def test_several_marks_are_one_end():
+    """Or none, where a small letter follows; they are never split."""
+    text = "Well... maybe so. “Yahoo!!!” said he... And left?!"
+    assert [text[begin:end] for begin, end in sentences(text)] == [
+        "Well... maybe so.",
+        "“Yahoo!!!” said he...",
+        "And left?!",
+    ]
+
+
+def test_hostile_texts_take_no_time_that_matters():
+    """Marks without end are read once; looking at the rest of the text from each would take minutes."""
+    assert len(sentences(". " * 50_000)) == 50_000
+    assert not is_finished(".)" * 50_000 + "x")
+    assert (
+        without("<t" * 20_000 + "a" + "ext>" * 20_000, ("<text>", "</text>")) == "<t" * 20_000 + "a" + "ext>" * 20_000
+    )
+    assert without("<t" * 20_000 + "ext>" * 20_000, ("<text>", "</text>")) == ""
+
+
 def test_what_carries_meaning():
     """Function words and endings do not count; Chinese is compared by pairs of characters."""
     assert terms("The observatories") == terms("of the observatory's") == {"obser"}
@@ -79,4 +106,5 @@ def test_tokens_are_rather_over_than_underestimated():
     """English takes some four characters a token, Chinese less than one token a character."""
     assert 40 <= estimated_tokens("The quick brown fox jumps over the lazy dog. " * 4) <= 80
     assert estimated_tokens("图书馆" * 10) >= 30
+    assert (estimated_tokens("7" * 10), estimated_tokens("🎈" * 10)) == (11, 31)
     assert (is_cjk("图书馆A"), is_cjk("A 图"), is_cjk("12")) == (True, True, False)

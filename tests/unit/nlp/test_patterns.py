@@ -43,6 +43,12 @@ def test_web_addresses(text, address):
     assert found(text) == [("URL", address)]
 
 
+@pytest.mark.parametrize("text", ["www....", "http://)))", "Type www. first"])
+def test_the_beginning_of_an_address_is_none(text):
+    """Something has to follow it."""
+    assert found(text) == []
+
+
 @pytest.mark.parametrize(
     ("text", "language", "tag", "number"),
     [

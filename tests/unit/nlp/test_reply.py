@@ -1,5 +1,6 @@
 """GenerateReply, StreamGenerateReply and BatchGenerateReply over a real socket, with a model that obeys the test."""
 
+import asyncio
 import json
 
 import grpc
@@ -8,8 +9,9 @@ import pytest
 from maas.nlp.v1 import conversation_pb2 as pb
 from maas.nlp.v1 import text_pb2
 from services.mesh import errors
+from services.mesh.testing import FakeInference
 from tests.failure import failure
-from tests.unit.nlp.language_model import parameters, prompts, says, writer
+from tests.unit.nlp.language_model import embed, parameters, prompts, says, writer
 
 PASSAGES = [
     text_pb2.Passage(id="hours", content="The shop opens at nine. It is closed on Sunday."),
@@ -188,6 +190,20 @@ async def test_what_the_model_refuses_names_its_field(message, field):
     assert (code, bad.field_violations[0].field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
 
 
+async def test_what_the_model_refuses_names_its_field_with_passages_too():
+    """And in the words of the request around it, in a batch and in a stream."""
+    async with writer(lambda _: [errors.InvalidArgument("model 'writer': the prompt has 5000 tokens")]) as (stub, _):
+        one = asking("Who?", passages=PASSAGES)
+        batch = await stub.BatchGenerateReply(pb.BatchGenerateReplyRequest(requests=[asking(""), one]))
+        stream = stub.StreamGenerateReply(pb.StreamGenerateReplyRequest(request=one))
+        _, _, bad, _ = await failure(stream.read())
+    assert [result.status.message.partition(":")[0] for result in batch.results] == [
+        "requests[0].messages[0].content",
+        "requests[1].messages",
+    ]
+    assert bad.field_violations[0].field == "request.messages"
+
+
 async def test_a_short_question_is_understood_from_the_one_before():
     """The passages are searched for both."""
     messages = [
@@ -198,6 +214,46 @@ async def test_a_short_question_is_understood_from_the_one_before():
     async with writer(grounded([], states="never")) as (stub, inference):
         await stub.GenerateReply(pb.GenerateReplyRequest(messages=messages, passages=PASSAGES))
     assert prompts(inference)[0].endswith("Question: What does bread cost? And a roll?\n[assistant]")
+
+
+@pytest.mark.parametrize("passages", [[], PASSAGES])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_call_that_is_given_up_stops_the_model(streams, passages):
+    """The stream to Triton is left at once, with passages and without."""
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    class Stuck(FakeInference):
+        async def stream(self, *args, **kwargs):
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+                yield {}
+            finally:
+                left.set()
+
+    async with writer(inference=Stuck(embed)) as (stub, _):
+        request = asking("Who?", passages=passages)
+        if streams:
+            call = stub.StreamGenerateReply(pb.StreamGenerateReplyRequest(request=request))
+        else:
+            call = stub.GenerateReply(request)
+        await begun.wait()
+        call.cancel()
+        await asyncio.wait_for(left.wait(), 5)
+    assert call.cancelled()
+
+
+async def test_one_bad_request_of_a_batch_fails_alone():
+    """It has its status, the others their replies and ids, and the batch its own id."""
+    name, other = "8f14e45f-ceea-467f-a0e6-2ad52f0e1b1c", "9f14e45f-ceea-467f-a0e6-2ad52f0e1b1c"
+    requests = [asking(request_id="7"), asking(request_id=name)]
+    async with writer() as (stub, _):
+        response = await stub.BatchGenerateReply(pb.BatchGenerateReplyRequest(requests=requests, request_id=other))
+    bad, good = response.results
+    assert (bad.status.code, bad.HasField("response")) == (3, False)
+    assert bad.status.message.startswith("requests[0].request_id: ")
+    assert (good.response.reply, good.response.request_id, good.HasField("status")) == ("Hello.", name, False)
+    assert response.request_id == other
 
 
 async def test_a_batch_keeps_its_order():

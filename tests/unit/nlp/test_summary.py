@@ -1,12 +1,16 @@
 """SummarizeText and StreamSummarizeText over a real socket, with a model that says what is wanted."""
 
+import asyncio
+
 import grpc
 import pytest
 
 from maas.nlp.v1 import summary_pb2 as pb
 from maas.nlp.v1 import text_pb2
+from services.mesh.testing import FakeInference
+from services.nlp.pipelines.summary.summarize import ONCE_TOKENS
 from tests.failure import failure
-from tests.unit.nlp.language_model import parameters, prompts, says, writer
+from tests.unit.nlp.language_model import embed, parameters, prompts, says, writer
 
 TEXT = "Ann said that 3 ships left. They went to Rome in 1998. The sea was calm. All came back."
 EXTRACTIVE = pb.SUMMARY_METHOD_EXTRACTIVE
@@ -58,6 +62,13 @@ async def test_no_more_sentences_than_wished():
     found, inference = await summarize(["A left. ", "B left. ", "C left. ", "D left."], max_sentences=2)
     assert found.content == "A left. B left."
     assert inference.closed == 1
+
+
+async def test_the_longest_summary_leaves_room_for_the_text():
+    """A model whose context is 4,096 tokens refuses a prompt that does not fit beside what it may write."""
+    text = "The committee met again and talked about the harbour. " * 60
+    _, inference = await summarize(["Fine."], text, max_sentences=20, max_words=1000)
+    assert 1000 <= parameters(inference)[0]["max_tokens"] <= 4096 - ONCE_TOKENS - 300
 
 
 async def test_no_more_words_than_wished():
@@ -189,6 +200,29 @@ async def test_a_long_text_is_read_in_parts():
     assert found.usage.input_tokens == 7 * (found.parts + 1)
 
 
+async def test_a_call_with_many_long_texts_leaves_room_for_others():
+    """Texts and their parts together, it has at most four generations under way."""
+
+    class Slow(FakeInference):
+        running = most = 0
+
+        async def stream(self, *args, **kwargs):
+            self.running += 1
+            self.most = max(self.most, self.running)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.running -= 1
+            async for answer in super().stream(*args, **kwargs):
+                yield answer
+
+    sentence = "The committee met again and talked about the harbour for a long time. "
+    inference = Slow(embed, lambda *_: says("Fine."))
+    async with writer(inference=inference) as (stub, _):
+        response = await stub.SummarizeText(request(*[sentence * 250 + f"{number} came." for number in range(3)]))
+    assert [result.parts > 1 for result in response.results] == [True] * 3
+    assert 1 < inference.most <= 4
+
+
 async def test_of_a_very_long_text_the_most_telling_sentences_are_read():
     """As many parts as there may be, and the share that was read is told."""
     lengths = [(number % 23 + 1, number % 29 + 1) for number in range(1500)]
@@ -230,7 +264,7 @@ async def test_a_bad_text_fails_alone():
         (request(method=9), "options.method"),
         (request(style=9), "options.style"),
         (request(method=EXTRACTIVE, style=pb.SUMMARY_STYLE_HEADLINE), "options.style"),
-        (request(encoding_type=9), "encoding_type"),
+        (request(encoding_type=9), "options.encoding_type"),
         (request(language_code="x"), "options.language_code"),
         (pb.SummarizeTextRequest(contents=["x"], request_id="7"), "request_id"),
     ],

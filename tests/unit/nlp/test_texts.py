@@ -8,7 +8,7 @@ from maas.nlp.v1 import text_pb2 as pb
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.testing import FakePreprocessor
-from services.nlp.pipelines.languages import Languages, require_code
+from services.nlp.pipelines.languages import Languages
 from services.nlp.pipelines.texts import each, require_count, text_fault, together
 from services.nlp.rpc.spans import Offsets, require_encoding
 
@@ -112,17 +112,3 @@ async def test_a_given_language_is_not_detected():
     deadline = Deadline.after(5)
     assert await languages.of(["hello", "你好", "12"], "zh-Hant-TW", deadline) == ["zh", "zh", "zh"]
     assert await languages.of(["hello", "你好", "12"], "", deadline) == ["en", "zh", ""]
-
-
-@pytest.mark.parametrize("code", ["english please", "e", "engl", "12", "en-waytoolongsubtag", "zh--CN", "日本"])
-def test_what_cannot_be_a_language_tag_is_refused(code):
-    """The error names the field."""
-    with pytest.raises(errors.InvalidArgument) as caught:
-        require_code("language_code", code)
-    assert caught.value.violations[0].field == "language_code"
-
-
-@pytest.mark.parametrize("code", ["", "en", "zh-Hans-CN", "pt_BR", "yue", "es-419"])
-def test_language_tags_pass(code):
-    """With and without script and region."""
-    assert require_code("language_code", code) == code

@@ -104,7 +104,9 @@ class Only(TranslationRpcs):
 @asynccontextmanager
 async def nlp(models=None, preprocessor=None, cards=(WRITER, SENTENCES), **known):
     models = models or Models()
-    translator = Translator(models.fake, preprocessor or FakePreprocessor(), await known_models(*cards, **known))
+    translator = Translator(
+        models.fake, preprocessor or FakePreprocessor(), await known_models(*cards, **known), generations_at_once=4
+    )
     servicer = Servicer(
         "maas.nlp.v1.NlpService",
         nlp_pb2_grpc.add_NlpServiceServicer_to_server,

@@ -45,6 +45,7 @@ class TritonPythonModel:
             context_tokens=int(options.get("context_tokens", "4096")),
             threads=int(options.get("threads") or half_of_the_processors()),
             batch_tokens=int(options.get("batch_tokens", "64")),
+            prefix_cache_mebibytes=int(options.get("prefix_cache_mebibytes", "512")),
         )
         self._slots = Slots(slots, int(options.get("waiting", "32")))
         self._family = pb_utils.MetricFamily(

@@ -9,7 +9,8 @@ from typing import TypeVar
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
-from services.nlp.pipelines.languages import Languages, require_code
+from services.mesh.request import language_tag
+from services.nlp.pipelines.languages import Languages
 from services.nlp.pipelines.texts import MAX_TEXTS, require_count, text_fault, together
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ async def read(
     contents: Sequence[str], tag: str, languages: Languages, deadline: Deadline
 ) -> list[Text | errors.MeshError]:
     """As `checked`, with each text's language: `tag` if there is one, else detected."""
-    texts = checked(contents, require_code("language_code", tag))
+    texts = checked(contents, language_tag("language_code", tag))
 
     async def with_language(good: Sequence[Text]) -> list[Text]:
         codes = await languages.of([text.content for text in good], tag, deadline, least_confidence=_LEAST_CONFIDENCE)

@@ -36,7 +36,7 @@ _EMAIL = re.compile(
 )
 # Up to white space, quotes, and the punctuation and characters of Chinese, which people write without a blank.
 _URL = re.compile(
-    r"(?<![A-Za-z0-9@.])(?:(?:https?|ftp)://|www\.)[^\s<>\"'`{}|\\^\u3000-\u303f\u3400-\u9fff\uff00-\uff65]{3,2048}",
+    r"(?<![A-Za-z0-9@.])(?P<start>(?:https?|ftp)://|www\.)[^\s<>\"'`{}|\\^\u3000-\u303f\u3400-\u9fff\uff00-\uff65]{3,2048}",
     re.IGNORECASE,
 )
 _CARD_FORMS = re.compile(
@@ -111,7 +111,8 @@ def _addresses(text: str) -> Iterator[Found]:
         # What ends a sentence or closes a bracket that was opened before the address is not part of it.
         while bare[-1] in ".,;:!?*_~')]}" and not (bare[-1] == ")" and bare.count("(") >= bare.count(")")):
             bare = bare[:-1]
-        yield Found(match.start(), match.start() + len(bare), "URL")
+        if len(bare) > len(match["start"]):
+            yield Found(match.start(), match.start() + len(bare), "URL")
 
 
 def _cards(text: str) -> Iterator[Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from services.mesh.deadline import Deadline
 from services.mesh.models import Models
-from services.mesh.ports import Preprocessor
+from services.mesh.ports import Preprocessor, Sentence
 from services.nlp.pipelines.encode import EMBEDDING, TextEncoder
 from services.nlp.pipelines.words import count_words, terms
 
@@ -66,24 +67,30 @@ class EvidenceFinder:
         found = await self._preprocessor.segment(
             [passage.content for passage in passages], language_codes=[""] * len(passages), deadline=deadline
         )
-        sited: list[Evidence] = []
-        for number, (passage, sentences) in enumerate(zip(passages, found, strict=True)):
-            before = None
-            for begin, end in [piece for each in sentences for piece in _pieces(each.begin, each.end)]:
-                text = passage.content[begin:end]
-                if count_words(text):
-                    # Only the one before: the others need not be kept.
-                    before = Evidence(number, begin, end, text, before and replace(before, before=None))
-                    sited.append(before)
-        if not sited:
+        # Beside the event loop: passages may have tens of thousands of sentences.
+        compared = await asyncio.to_thread(_likeliest, question, passages, found)
+        if not compared:
             return []
-        asked = terms(question)
-        compared = sorted(sited, key=lambda each: -len(asked & terms(each.text)))[:_MAX_COMPARED]
         card = self._models.pick(EMBEDDING, "", language_code=code)
         (query,) = await self._encoder.embed([question], card, deadline, kind="query")
         vectors = await self._encoder.embed([each.in_context for each in compared], card, deadline)
         nearness = np.stack([vector.values for vector in vectors]) @ query.values
         return [compared[place] for place in np.argsort(-nearness, kind="stable")[:_CANDIDATES]]
+
+
+def _likeliest(question: str, passages: Sequence[Passage], found: Sequence[Sequence[Sentence]]) -> list[Evidence]:
+    """The sentences that share most words with the question, as many as are compared by meaning."""
+    sited: list[Evidence] = []
+    for number, (passage, sentences) in enumerate(zip(passages, found, strict=True)):
+        before = None
+        for begin, end in [piece for each in sentences for piece in _pieces(each.begin, each.end)]:
+            text = passage.content[begin:end]
+            if count_words(text):
+                # Only the one before: the others need not be kept.
+                before = Evidence(number, begin, end, text, before and replace(before, before=None))
+                sited.append(before)
+    asked = terms(question)
+    return sorted(sited, key=lambda each: -len(asked & terms(each.text)))[:_MAX_COMPARED]
 
 
 def _pieces(begin: int, end: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from services.nlp.pipelines.generate import Message
-from services.nlp.pipelines.summary.prompts import fenced, language_name
+from services.nlp.pipelines.prompting import fenced, language_name
 from services.nlp.pipelines.words import count_words
 
 # An answer that says there is none.
@@ -173,4 +173,4 @@ def _history(messages: Sequence[Message]) -> str:
 
 
 def _language(code: str) -> str:
-    return "" if code in ("", "en") else f", in {language_name(code)}"
+    return "" if code in ("", "en") else f", in {language_name(code, 'the language of the question')}"

@@ -88,9 +88,16 @@ class Replies:
             events = self._grounded(request, card, code, deadline)
         else:
             events = self._free(request, card, deadline)
-        async with aclosing(events) as each:
-            async for event in each:
-                yield event
+        try:
+            async with aclosing(events) as each:
+                async for event in each:
+                    yield event
+        except errors.InvalidArgument as refused:
+            if refused.violations:
+                raise
+            # What a model refuses is the grammar of the schema, or else a conversation longer than its context.
+            field = "parameters.response_json_schema" if "guided_decoding" in refused.message else "messages"
+            raise errors.InvalidArgument.field(field, refused.message) from None
 
     async def _grounded(
         self, request: ReplyRequest, card: ModelCard, code: str, deadline: Deadline
@@ -113,17 +120,12 @@ class Replies:
     ) -> AsyncGenerator[str | Reply, None]:
         texts: list[str] = []
         reason, usage = "", Usage()
-        try:
-            async with aclosing(self._generator.stream(request.messages, card, request.sampling, deadline)) as pieces:
-                async for piece in pieces:
-                    texts.append(piece.text)
-                    reason, usage = piece.finish_reason, piece.usage
-                    if piece.text:
-                        yield piece.text
-        except errors.InvalidArgument as refused:
-            # What a model refuses is the grammar of the schema, or else a conversation longer than its context.
-            field = "parameters.response_json_schema" if "guided_decoding" in refused.message else "messages"
-            raise errors.InvalidArgument.field(field, refused.message) from None
+        async with aclosing(self._generator.stream(request.messages, card, request.sampling, deadline)) as pieces:
+            async for piece in pieces:
+                texts.append(piece.text)
+                reason, usage = piece.finish_reason, piece.usage
+                if piece.text:
+                    yield piece.text
         yield Reply("".join(texts), card.name, reason, usage)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,11 +41,9 @@ class ClaimCheck:
 
     async def unsupported(self, summary: str, source: str, language_code: str, deadline: Deadline) -> list[Claim]:
         """The numbers and names of a summary that its source does not have, in order; names as a model finds them."""
-        numbers = [Claim("number", each.begin, each.end) for each in unsupported(summary, source)]
         spans = await self._names(summary, language_code, deadline)
-        known = {word.lower() for word in _LETTERS.findall(source)}
-        names = [Claim("name", *span) for span in spans if not _has(source, known, summary[slice(*span)])]
-        return sorted(numbers + names, key=lambda claim: claim.begin)
+        # Beside the event loop: half a second for 128 KiB of nothing but numbers.
+        return await asyncio.to_thread(_compared, summary, spans, source)
 
     async def _names(self, summary: str, language_code: str, deadline: Deadline) -> list[tuple[int, int]]:
         try:
@@ -54,6 +54,13 @@ class ClaimCheck:
             return [(each.begin, each.end) for each in answer.entities]
         found = () if language_code in _UNTELLING else _CAPITALS.finditer(summary)
         return [match.span() for match in found]
+
+
+def _compared(summary: str, names: Sequence[tuple[int, int]], source: str) -> list[Claim]:
+    known = {word.lower() for word in _LETTERS.findall(source)}
+    claims = [Claim("number", each.begin, each.end) for each in unsupported(summary, source)]
+    claims += [Claim("name", *span) for span in names if not _has(source, known, summary[slice(*span)])]
+    return sorted(claims, key=lambda claim: claim.begin)
 
 
 def _has(source: str, known: set[str], name: str) -> bool:

@@ -13,6 +13,9 @@ from services.nlp.pipelines.summary import prompts
 from services.nlp.pipelines.summary.form import Form, Wish
 from services.nlp.pipelines.words import count_words
 
+# With more, a text that is read at once (summarize.ONCE_TOKENS) would not fit a context of 4,096.
+_MAX_TOKENS = 1200
+
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
@@ -87,5 +90,5 @@ class Composition:
 
 def _most_tokens(wish: Wish) -> int:
     """Enough for what is wanted, so that a model which does not end is stopped."""
-    by_sentences = 64 if wish.style == "headline" else 80 * wish.max_sentences
+    by_sentences = 64 if wish.style == "headline" else min(80 * wish.max_sentences, _MAX_TOKENS)
     return min(by_sentences, 3 * wish.max_words + 32) if wish.max_words else by_sentences

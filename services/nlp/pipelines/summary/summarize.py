@@ -31,7 +31,6 @@ ONCE_TOKENS = 2500
 # A part of a longer text, and how many of them are read: some 28 KiB of English, two to three minutes on two cores.
 PART_TOKENS = 2000
 MAX_PARTS = 4
-_PARTS_AT_ONCE = 4
 _PART = Wish("paragraph", max_sentences=4)
 # A sentence that is its own summary has no more words.
 _SHORT_WORDS = 60
@@ -39,12 +38,16 @@ _SHORT_WORDS = 60
 
 @dataclass(frozen=True, slots=True)
 class SummaryOptions:
-    """What is wanted. language_code: "" to detect it. model: "" for the method's default."""
+    """What is wanted. language_code: "" to detect it. model: "" for the method's default.
+
+    parts_at_once: of a long text, how many are read at the same time; each holds one of the model's slots for seconds.
+    """
 
     method: Literal["extractive", "abstractive"] = "abstractive"
     wish: Wish = field(default_factory=Wish)
     language_code: str = ""
     model: str = ""
+    parts_at_once: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Summarizer:
         found = await self._extractor.sentences(text, code, deadline)
         if options.method == "extractive":
             summary = await self._extractive(text, found, code, options, deadline)
-            yield summary.content
+            if summary.content:
+                yield summary.content
             yield summary
             return
         card = self._models.pick(TASK, options.model, language_code=code)
@@ -106,7 +110,9 @@ class Summarizer:
             yield summary_.content
             yield summary_
             return
-        read, parts, share, usage = await self._condensed(text, found, code, card, deadline)
+        read, parts, share, usage = await self._condensed(
+            text, found, code, card, deadline, at_once=options.parts_at_once
+        )
         wish = replace(options.wish, max_sentences=min(options.wish.max_sentences, max(1, len(found) - 1)))
         writing = Composition(self._generator, card, wish, code)
         async with aclosing(writing.stream(read, deadline)) as pieces:
@@ -135,7 +141,7 @@ class Summarizer:
         return Summary(content, code, card.name, tuple(chosen), shortfalls=tuple(shortfalls))
 
     async def _condensed(
-        self, text: str, found: Sequence[Sentence], code: str, card: ModelCard, deadline: Deadline
+        self, text: str, found: Sequence[Sentence], code: str, card: ModelCard, deadline: Deadline, *, at_once: int
     ) -> tuple[str, int, float, Usage]:
         """What the last pass is to read: the text, or summaries of its parts; how many parts, the share read."""
         if estimated_tokens(text) <= ONCE_TOKENS:
@@ -164,7 +170,7 @@ class Summarizer:
                     pass
             return writing
 
-        done = await each(parts, shorten, at_once=_PARTS_AT_ONCE)
+        done = await each(parts, shorten, at_once=at_once)
         usage, summaries = Usage(), []
         for writing in done:
             if isinstance(writing, errors.MeshError):

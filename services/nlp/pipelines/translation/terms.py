@@ -61,11 +61,13 @@ def protect(text: Text, wording: Wording) -> None:
     terms = [(term, Kind.TERM, "") for term in wording.keep]
     terms += [(source, Kind.GLOSSARY, target) for source, target in wording.glossary]
     terms.sort(key=lambda term: -len(term[0]))
+    folded = [term.casefold() for term, _, _ in terms]
 
     def held(prose: str) -> str:
         prose = _PLACEHOLDER.sub(lambda match: _held(text, Kind.PLACEHOLDER, match[0]), prose)
-        for term, kind, target in terms:
-            if term.casefold() in prose.casefold():  # which is much faster
+        there = prose.casefold()
+        for (term, kind, target), look in zip(terms, folded, strict=True):
+            if look in there:  # which is much faster
                 prose = _found(term, kind).sub(lambda match: _held(text, kind, target or match[0]), prose)  # noqa: B023 - used at once
         return prose
 

@@ -20,8 +20,6 @@ from services.nlp.pipelines.translation.models import LanguageModel, SentenceMod
 from services.nlp.pipelines.translation.pairs import Pair, Pairs, same
 
 MAX_TEXT_BYTES = 16384
-# Generations of one call at the same time.
-_AT_ONCE = 4
 # From how many letters on it is worth asking which language a result is in.
 _TELLING_LETTERS = 40
 _SURE = 0.7
@@ -69,7 +67,11 @@ class Translated:
 class Translator:
     """Translates by whichever model was measured to be best at a pair of languages."""
 
-    def __init__(self, inference: Inference, preprocessor: Preprocessor, models: Models) -> None:
+    def __init__(
+        self, inference: Inference, preprocessor: Preprocessor, models: Models, *, generations_at_once: int
+    ) -> None:
+        """generations_at_once: texts of one call that are translated at the same time."""
+        self._at_once = generations_at_once
         self._inference = inference
         self._preprocessor = preprocessor
         self._models = models
@@ -105,7 +107,7 @@ class Translator:
         async def one(_: int, content: str) -> Translated:
             return await self._one(content, order, pairs, deadline)
 
-        answers = dict(zip(good, await texts.each(good, one, at_once=_AT_ONCE), strict=True))
+        answers = dict(zip(good, await texts.each(good, one, at_once=self._at_once), strict=True))
         return [fault or answers[content] for content, fault in zip(contents, faults, strict=True)]
 
     def _require(self, model: str, pairs: Pairs) -> ModelCard:
