@@ -39,6 +39,12 @@ ARTICLE = (
     "study found that it would cost three times as much. "
 )
 
+
+def article(number: int) -> str:
+    """A text of seven sentences, each of them new."""
+    return ARTICLE.replace(". ", f" (file {number}). ")
+
+
 Stub = nlp_pb2_grpc.NlpServiceStub
 Ask = Callable[[int], Awaitable[object]]
 
@@ -96,12 +102,12 @@ def asks(nlp: Stub) -> dict[str, tuple[int, Ask]]:
             "SummarizeText",
             20,
             lambda n: summary_pb2.SummarizeTextRequest(
-                contents=[f"Report {n}. {ARTICLE}"],
+                contents=[article(n)],
                 options=summary_pb2.SummaryOptions(method=summary_pb2.SUMMARY_METHOD_EXTRACTIVE),
             ),
         ),
         "SummarizeText, abstractive": call(
-            "SummarizeText", 3, lambda n: summary_pb2.SummarizeTextRequest(contents=[f"Report {n}. {ARTICLE}"])
+            "SummarizeText", 3, lambda n: summary_pb2.SummarizeTextRequest(contents=[article(n)])
         ),
         "AnswerQuestion": call(
             "AnswerQuestion",
