@@ -37,7 +37,7 @@ def card(model: Model, labels: list[str], metrics: dict[str, float]) -> dict[str
 
 def config(model: Model, labels: list[str], metrics: dict[str, float]) -> str:
     """The text of config.pbtxt for the embedded server, whose backends are ours."""
-    message = _common(model, labels, metrics)
+    message = _common(model, card(model, labels, metrics) | _pace(model))
     if not model.runtime.decoupled:  # whose many responses say by themselves when they came
         message.output.append(_tensor(EXECUTION, model_config_pb2.ModelOutput))
     for tensor in message.input:
@@ -60,7 +60,7 @@ def gpu_config(model: Model, labels: list[str], metrics: dict[str, float]) -> st
     reads 1/model.json, places the model itself, and has never been run with our configuration on a GPU.
     """
     kind = model_config_pb2.ModelInstanceGroup
-    message = _common(model, labels, metrics)
+    message = _common(model, card(model, labels, metrics))
     if model.gpu:
         message.backend = model.gpu.backend
         for name in model.runtime.parameters:  # meant for the code that runs on a CPU
@@ -78,7 +78,13 @@ def vllm_engine(gpu: Gpu) -> str:
     return json.dumps({"model": gpu.model, **gpu.engine}, indent=2, sort_keys=True) + "\n"
 
 
-def _common(model: Model, labels: list[str], metrics: dict[str, float]) -> model_config_pb2.ModelConfig:
+def _pace(model: Model) -> dict[str, Any]:
+    """What is true of the model on a processor only."""
+    pace = model.runtime.reads_tokens_per_second
+    return {} if pace is None else {"reads_tokens_per_second": pace}
+
+
+def _common(model: Model, facts: dict[str, Any]) -> model_config_pb2.ModelConfig:
     message = model_config_pb2.ModelConfig(
         name=model.name,
         backend=model.runtime.backend,
@@ -93,7 +99,7 @@ def _common(model: Model, labels: list[str], metrics: dict[str, float]) -> model
         message.dynamic_batching.SetInParent()
     for name, value in sorted(model.runtime.parameters.items()):
         message.parameters[name].string_value = value
-    if facts := card(model, labels, metrics):
+    if facts:
         message.parameters["maas"].string_value = json.dumps(facts, ensure_ascii=False, sort_keys=True)
     if model.runtime.backend == "onnxruntime":
         _warm_up(message)

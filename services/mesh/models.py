@@ -23,6 +23,7 @@ class ModelCard(BaseModel):
     """What a service knows of a model: its catalog entry.
 
     max_batch_size: rows that one inference may have; 0 for a model without a batch dimension.
+    reads_tokens_per_second: of a language model that is slow enough to count with it, otherwise None.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
@@ -40,6 +41,7 @@ class ModelCard(BaseModel):
     metrics: Mapping[str, float] = {}
     language_notes: Mapping[str, str] = {}
     note: str = ""
+    reads_tokens_per_second: float | None = None
 
     def knows(self, language_code: str) -> bool:
         """Whether the model was made for a BCP-47 tag; every model knows ""."""

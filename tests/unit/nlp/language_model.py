@@ -75,10 +75,12 @@ class _Writer(SummaryRpcs, ConversationRpcs):
 
 
 @asynccontextmanager
-async def writer(answer: Callable[[str], object] = lambda prompt: says("Hello."), inference=None, **models):
+async def writer(
+    answer: Callable[[str], object] = lambda prompt: says("Hello."), *, inference=None, card=WRITER, **models
+):
     """The stub of a service whose model answers a prompt as `answer` does, and what the model was asked."""
     inference = inference or FakeInference(embed, lambda _, inputs: answer(inputs["text_input"].item().decode()))
-    known = await known_models(WRITER, EMBEDDER, NAMER, **models)
+    known = await known_models(card, EMBEDDER, NAMER, **models)
     preprocessor = FakePreprocessor()
     analysis = Analysis.over(inference, preprocessor, known, AnswerCache("nlp", 0, size_of))
     implementation = _Writer(Writing.over(inference, preprocessor, analysis))

@@ -10,7 +10,7 @@ from maas.nlp.v1 import text_pb2
 from services.mesh.testing import FakeInference
 from services.nlp.pipelines.summary.summarize import ONCE_TOKENS
 from tests.failure import failure
-from tests.unit.nlp.language_model import embed, parameters, prompts, says, writer
+from tests.unit.nlp.language_model import WRITER, embed, parameters, prompts, says, writer
 
 TEXT = "Ann said that 3 ships left. They went to Rome in 1998. The sea was calm. All came back."
 EXTRACTIVE = pb.SUMMARY_METHOD_EXTRACTIVE
@@ -232,6 +232,18 @@ async def test_of_a_very_long_text_the_most_telling_sentences_are_read():
     assert found.parts == 4
     assert 0.1 < found.read_share < 0.6
     assert len(prompts(inference)) == 5
+
+
+async def test_a_slow_model_reads_what_the_time_allows():
+    """Of a text that a model cannot read before the deadline it reads the most telling sentences, and says so."""
+    slow = WRITER.model_copy(update={"reads_tokens_per_second": 20})
+    text = "".join(f"Meeting {'x' * (number % 23 + 1)} was about the harbour. " for number in range(150))
+    async with writer(lambda _: says("Fine."), card=slow) as (stub, inference):
+        hurried = (await stub.SummarizeText(request(text), timeout=40)).results[0]
+        patient = (await stub.SummarizeText(request(text), timeout=900)).results[0]
+    assert 0.1 < hurried.read_share < 0.6
+    assert (hurried.parts, patient.parts, patient.read_share) == (1, 1, 1)
+    assert [len(prompt) for prompt in prompts(inference)] == sorted(map(len, prompts(inference)))
 
 
 async def test_a_stream_sends_sentences_and_then_the_whole():

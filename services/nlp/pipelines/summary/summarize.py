@@ -1,7 +1,7 @@
 """Summaries: sentences of the text itself, or new ones by a language model.
 
 A text that the model's context holds is read at once. A longer one is read in parts, whose summaries are summarised; of
-a still longer one only the most telling sentences are read.
+a still longer one, or when time is short, only the most telling sentences are read.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from services.nlp.pipelines.words import count_words, estimated_tokens, is_cjk
 MAX_BYTES = 131072
 # Tokens of text that a model with a context of 4,096 reads at once, beside its instructions and what it writes.
 ONCE_TOKENS = 2500
-# A part of a longer text, and how many of them are read: some 28 KiB of English, two to three minutes on two cores.
+# A part of a longer text, and how many of them are read: some 28 KiB of English.
 PART_TOKENS = 2000
 MAX_PARTS = 4
+# Of the time that is left, reading may take so much; the rest is for writing. But so much is read in any case.
+_READING_SHARE = 0.5
+_LEAST_TOKENS = 300
 _PART = Wish("paragraph", max_sentences=4)
 # A sentence that is its own summary has no more words.
 _SHORT_WORDS = 60
@@ -144,11 +147,12 @@ class Summarizer:
         self, text: str, found: Sequence[Sentence], code: str, card: ModelCard, deadline: Deadline, *, at_once: int
     ) -> tuple[str, int, float, Usage]:
         """What the last pass is to read: the text, or summaries of its parts; how many parts, the share read."""
-        if estimated_tokens(text) <= ONCE_TOKENS:
+        room = _room(card, deadline)
+        if estimated_tokens(text) <= min(ONCE_TOKENS, room):
             return text, 1, 1.0, Usage()
         pieces = [text[each.begin : each.end] for each in found]
         total = sum(map(len, pieces))
-        if sum(map(estimated_tokens, pieces)) > MAX_PARTS * PART_TOKENS:
+        if sum(map(estimated_tokens, pieces)) > room:
             embedder = self._models.pick(EMBEDDING, "", language_code=code)
             # Parts are filled up to a sentence, so a little less is taken than they hold.
             chosen = await self._extractor.choose(
@@ -157,11 +161,14 @@ class Summarizer:
                 embedder,
                 deadline,
                 most=len(found),
-                budget=0.9 * MAX_PARTS * PART_TOKENS,
+                budget=0.9 * room,
                 cost=lambda sentence: min(estimated_tokens(sentence), PART_TOKENS),
             )
             pieces = [text[each.begin : each.end] for each in chosen]
         parts = _packed(pieces, PART_TOKENS)
+        share = min(1.0, sum(map(len, parts)) / max(total, 1))
+        if len(parts) == 1:
+            return parts[0], 1, share, Usage()
 
         async def shorten(_: int, part: str) -> Composition:
             writing = Composition(self._generator, card, _PART, code)
@@ -177,8 +184,18 @@ class Summarizer:
                 raise writing
             usage += writing.usage
             summaries.append(writing.form.text)
-        share = min(1.0, sum(map(len, parts)) / max(total, 1))
         return "\n".join(summaries), len(parts), share, usage
+
+
+def _room(card: ModelCard, deadline: Deadline) -> int:
+    """How many tokens of a text can be read: less where the model is known to be too slow for the time that is left."""
+    most = MAX_PARTS * PART_TOKENS
+    pace = card.reads_tokens_per_second
+    return (
+        most
+        if pace is None
+        else max(_LEAST_TOKENS, min(most, int(_READING_SHARE * pace * deadline.remaining_seconds())))
+    )
 
 
 def _itself(text: str, sentence: Sentence, code: str, wish: Wish, card: ModelCard) -> Summary | None:

@@ -102,6 +102,16 @@ def test_a_model_for_vllm(entry):
     assert json.loads(render.vllm_engine(model.gpu)) == {"model": "a/b", "max_model_len": 9}
 
 
+def test_the_pace_of_a_processor_is_not_that_of_a_gpu(entry):
+    """How fast a language model reads is told where it was measured, and nowhere else."""
+    entry = decoupled(entry) | {"gpu": {"backend": "vllm", "model": "a/b"}}
+    entry["runtime"]["reads_tokens_per_second"] = 22
+    model = Model.model_validate(entry)
+    cpu, gpu = parsed(render.config(model, [], {})), parsed(render.gpu_config(model, [], {}))
+    assert json.loads(cpu.parameters["maas"].string_value)["reads_tokens_per_second"] == 22
+    assert "reads_tokens_per_second" not in json.loads(gpu.parameters["maas"].string_value)
+
+
 def test_a_python_model_has_nothing_for_a_gpu(entry):
     """Without a `gpu` entry the NGC images run a Python model as it is."""
     assert render.gpu_config(Model.model_validate(decoupled(entry)), [], {}) is None
