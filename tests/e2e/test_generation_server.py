@@ -110,7 +110,8 @@ class Client:
         texts = [answer["text_output"].item().decode() for answer in answers]
         assert {answer["finish_reason"].item() for answer in answers[:-1]} <= {b""}
         last = {name: answers[-1][name].item() for name in OUTPUTS[1:]}
-        return "".join(texts), last | {"pieces": texts}
+        written = sum(answer["num_output_tokens"].item() for answer in answers)
+        return "".join(texts), last | {"pieces": texts, "num_output_tokens": written}
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from services.mesh.ports import Array, Inference
 from services.nlp.pipelines.prompting import without
 
 TASK = "text-generation"
+# What vLLM's backend gives as the reason while there is none.
+_UNFINISHED = "None"
 _OUTPUTS = ("text_output", "finish_reason", "num_input_tokens", "num_output_tokens")
 
 
@@ -102,8 +104,11 @@ class Generator:
         prompt = self._prompt(messages, card)
         inputs = _inputs(prompt, sampling)
         async with aclosing(self._inference.stream(card.name, inputs, _OUTPUTS, deadline=deadline)) as answers:
+            written = 0
             async for answer in answers:
-                yield _piece(answer)
+                piece = _piece(answer, written)
+                written = piece.usage.output_tokens
+                yield piece
 
     async def complete(
         self, messages: Sequence[Message], card: ModelCard, sampling: Sampling, deadline: Deadline
@@ -147,9 +152,11 @@ def _inputs(prompt: str, sampling: Sampling) -> dict[str, Array]:
     }
 
 
-def _piece(answer: dict[str, Array]) -> Piece:
+def _piece(answer: dict[str, Array], written: int) -> Piece:
+    """One response, which counts the tokens since the last. written: tokens before it."""
+    reason = answer["finish_reason"].item().decode()
     return Piece(
         answer["text_output"].item().decode(),
-        answer["finish_reason"].item().decode(),
-        Usage(int(answer["num_input_tokens"].item()), int(answer["num_output_tokens"].item())),
+        "" if reason == _UNFINISHED else reason,
+        Usage(int(answer["num_input_tokens"].item()), written + int(answer["num_output_tokens"].item())),
     )

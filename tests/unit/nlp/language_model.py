@@ -46,9 +46,9 @@ def says(*texts: str, reason: str = "stop", tokens: int = 7):
             "text_output": np.array([text.encode()], object),
             "finish_reason": np.array([why.encode()], object),
             "num_input_tokens": np.array([tokens], np.uint32),
-            "num_output_tokens": np.array([number], np.uint32),
+            "num_output_tokens": np.array([1], np.uint32),
         }
-        for number, (text, why) in enumerate(pieces, 1)
+        for text, why in pieces
     ]
 
 

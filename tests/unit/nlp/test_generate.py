@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from services.mesh import errors
@@ -25,6 +26,14 @@ async def test_pieces_come_as_they_are_written():
     assert [piece.text for piece in pieces] == ["Good ", "day.", ""]
     assert (pieces[-1].finish_reason, pieces[-1].usage) == ("stop", Usage(7, 3))
     assert inference.closed == 0
+
+
+async def test_an_unfinished_piece_of_vllm_is_no_end():
+    """Its backend says "None" while the text goes on."""
+    unfinished, *rest = says("Good ", "day.")
+    writer, _ = generator(unfinished | {"finish_reason": np.array([b"None"], object)}, *rest)
+    pieces = [piece async for piece in writer.stream(HI, WRITER, Sampling(), Deadline.after(5))]
+    assert [piece.finish_reason for piece in pieces] == ["", "", "stop"]
 
 
 async def test_leaving_stops_the_model():

@@ -88,7 +88,7 @@ class Models:
 
 
 def piece(text, reason=""):
-    counts = {"num_input_tokens": np.uint32([10]), "num_output_tokens": np.uint32([5])}
+    counts = {"num_input_tokens": np.uint32([10]), "num_output_tokens": np.uint32([5 if reason else 0])}
     return {
         "text_output": np.array([text.encode()], object),
         "finish_reason": np.array([reason.encode()], object),

@@ -85,7 +85,7 @@ class _Answer:
             if _flag(request, f"return_{name}")
         ]
         self._texts: list[str] = []
-        self._counted = 0
+        self._counted = self._told = 0
 
     def cancelled(self) -> bool:
         """Whether the caller has gone."""
@@ -133,8 +133,10 @@ class _Answer:
         values = {
             "finish_reason": np.array([piece.finish_reason.encode()], np.object_),
             "num_input_tokens": np.array([piece.input_tokens], np.uint32),
-            "num_output_tokens": np.array([piece.output_tokens], np.uint32),
+            # Those since the last response, as vLLM's backend counts.
+            "num_output_tokens": np.array([piece.output_tokens - self._told], np.uint32),
         }
+        self._told = piece.output_tokens
         tensors = [pb_utils.Tensor("text_output", np.array([text.encode()], np.object_))]
         tensors += [pb_utils.Tensor(name, values[name]) for name in self._extras]
         return pb_utils.InferenceResponse(tensors)
