@@ -24,6 +24,7 @@ def run(mesh, tmp_path):
     """Run a block in a folder that looks like a clone, against the tests' own mesh."""
     (tmp_path / ".build").symlink_to(ROOT / ".build")
     (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "README.md").symlink_to(ROOT / "README.md")
 
     def run(*command: str) -> str:
         *program, text = command

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
+from maas.nlp.v1 import conversation_pb2, nlp_pb2, nlp_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
 from maas.speech.v1 import speech_pb2, speech_pb2_grpc
 from maas.type.v1 import media_pb2
@@ -20,12 +20,13 @@ from services.cli.waterfall import Span, fetch
 SAMPLES = Path(__file__).parents[2] / ".build/samples"
 PHOTO = "coffee.png"
 RECORDING = "ask-not.wav"
-# Sent as a text, and looked for in everything that was recorded.
+# Sent in texts, and looked for in everything that was recorded.
 CANARY = "xyzzy-plugh-canary"
 
 PREPROCESSING = "maas.preprocessing.v1.PreprocessingService"
 NLP, VISION, SPEECH = "maas.nlp.v1.NlpService", "maas.vision.v1.VisionService", "maas.speech.v1.SpeechService"
 INFER = "inference.GRPCInferenceService/ModelInfer"
+STREAM = "inference.GRPCInferenceService/ModelStreamInfer"
 
 
 def served(service: str, method: str, preparation: str | None) -> list[list[tuple[str, str]]]:
@@ -43,17 +44,22 @@ def through_gateway(service: str, method: str, preparation: str | None) -> list[
     return [[("gateway", method), *edges] for edges in served(service, method, preparation)]
 
 
+def called(graph_node: str, method: str) -> list[tuple[str, str]]:
+    """What stands above a call by a node of a graph."""
+    run = "maas.router.v1.RouterService/RunGraph"
+    return [("gateway", run), ("router", run), ("router", f"node {graph_node}"), ("router", method)]
+
+
 def node(graph_node: str, service: str, method: str, preparation: str | None) -> list[list[tuple[str, str]]]:
     """The same, called by a node of a graph."""
-    run = "maas.router.v1.RouterService/RunGraph"
-    above = [("gateway", run), ("router", run), ("router", f"node {graph_node}"), ("router", method)]
-    return [[*above, *edges] for edges in served(service, method, preparation)]
+    return [[*called(graph_node, method), *edges] for edges in served(service, method, preparation)]
 
 
 # Call -> chains of (service, span) in which each span is the parent of the next.
 EDGES = {
     "sentiment": through_gateway("nlp", f"{NLP}/AnalyzeSentiment", "TokenizeText"),
     "embed": through_gateway("nlp", f"{NLP}/EmbedText", "TokenizeText"),
+    "reply": [[("gateway", f"{NLP}/GenerateReply"), ("nlp", f"{NLP}/GenerateReply"), ("nlp", STREAM)]],
     "classify": through_gateway("vision", f"{VISION}/ClassifyImage", "TransformImage"),
     "detect": through_gateway("vision", f"{VISION}/DetectObjects", "TransformImage"),
     "recognize": through_gateway("speech", f"{SPEECH}/Recognize", "ConvertAudio"),
@@ -64,7 +70,8 @@ EDGES = {
     ],
     "hear-and-judge": [
         *node("hear", "speech", f"{SPEECH}/Recognize", "ConvertAudio"),
-        *node("judge", "nlp", f"{NLP}/AnalyzeSentiment", "TokenizeText"),
+        # No further: what was said there may have been judged before, and come from the cache.
+        [*called("judge", f"{NLP}/AnalyzeSentiment"), ("nlp", f"{NLP}/AnalyzeSentiment")],
     ],
 }
 
@@ -76,9 +83,14 @@ def run(channel, call, metadata):
     nlp, vision = nlp_pb2_grpc.NlpServiceStub(channel), vision_pb2_grpc.VisionServiceStub(channel)
     speech, router = speech_pb2_grpc.SpeechServiceStub(channel), router_pb2_grpc.RouterServiceStub(channel)
     value = router_pb2.Value
+    # New each time, so that no answer comes from the cache.
+    text = f"{CANARY} {secrets.token_hex(8)}"
+    said = conversation_pb2.ChatMessage(role=conversation_pb2.ROLE_USER, content=f"Repeat this: {text}")
+    brief = conversation_pb2.GenerationParameters(max_tokens=8)
     method, request = {
-        "sentiment": (nlp.AnalyzeSentiment, nlp_pb2.AnalyzeSentimentRequest(contents=[CANARY])),
-        "embed": (nlp.EmbedText, nlp_pb2.EmbedTextRequest(contents=[CANARY])),
+        "sentiment": (nlp.AnalyzeSentiment, nlp_pb2.AnalyzeSentimentRequest(contents=[text])),
+        "embed": (nlp.EmbedText, nlp_pb2.EmbedTextRequest(contents=[text])),
+        "reply": (nlp.GenerateReply, conversation_pb2.GenerateReplyRequest(messages=[said], parameters=brief)),
         "classify": (vision.ClassifyImage, vision_pb2.ClassifyImageRequest(image=image)),
         "detect": (vision.DetectObjects, vision_pb2.DetectObjectsRequest(image=image)),
         "recognize": (speech.Recognize, speech_pb2.RecognizeRequest(audio=audio)),
@@ -172,11 +184,12 @@ def query(ui, trace_id):
         return answer.read().decode()
 
 
-def test_nothing_of_the_payload_is_recorded(channel, ui, mesh, wait_for):
+@pytest.mark.parametrize("call", ["sentiment", "embed", "reply", "synthesize"])
+def test_nothing_of_the_payload_is_recorded(channel, ui, mesh, wait_for, call):
     """A text that was sent is in no span and in no log."""
     trace_id = secrets.token_hex(16)
-    run(channel, "sentiment", [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
-    wait_for(lambda: not missing(fetch(ui, trace_id), EDGES["sentiment"]), "all edges are there", 20)
+    run(channel, call, [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
+    wait_for(lambda: not missing(fetch(ui, trace_id), EDGES[call]), "all edges are there", 20)
     assert CANARY not in query(ui, trace_id)
     logs = [path for path in mesh.run_directory.rglob("*.log*") if path.is_file()]
     assert any(trace_id in path.read_text(errors="replace") for path in logs)

@@ -18,9 +18,8 @@ async def test_names_and_zeros_are_as_in_google_apis(gateway: Any) -> None:
     status, headers, body = await gateway.http("POST", SENTIMENT, {"contents": ["fine"], "model": "m"})
     assert (status, headers["content-type"]) == (200, "application/json")
     assert body["model"] == "m"
-    assert body["results"][0] == {
-        "sentiment": "SENTIMENT_POSITIVE", "score": 0, "positiveProbability": 0, "truncated": False,
-    }  # fmt: skip
+    wanted = {"sentiment": "SENTIMENT_POSITIVE", "score": 0, "positiveProbability": 0, "truncated": False}
+    assert body["results"][0] | wanted == body["results"][0]
 
 
 async def test_a_service_s_error_keeps_its_details(gateway: Any) -> None:
