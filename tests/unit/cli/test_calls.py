@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import re
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -91,6 +92,15 @@ def test_a_stream_that_breaks_off_is_explained(mesh: FakeMesh, maas: Maas, comma
     assert f"trace {mesh.trace_id}" in result.stderr
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C counts, also where the tests run in the background of a shell that has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("command", STREAMS)
 def test_ctrl_c_cancels_a_stream(mesh: FakeMesh, maas: Maas, command: str):
     """Ctrl-C while a stream runs cancels the call at the server and ends the command with code 130."""
