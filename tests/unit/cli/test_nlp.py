@@ -19,7 +19,7 @@ SENTIMENTS = ParseDict(
             {"sentiment": "SENTIMENT_NEGATIVE", "score": -0.8, "positiveProbability": 0.1, "truncated": True},
             {"status": {"code": 3, "message": "must not be empty"}},
         ],
-        "model": "sentiment-minilm",
+        "model": "sentiment-e5-en",
     },
     pb.AnalyzeSentimentResponse(),
 )
@@ -28,7 +28,7 @@ SENTIMENTS = ParseDict(
 def test_sentiment_is_a_line_a_text(mesh: FakeMesh, maas: Maas):
     """Each text has its line with sentiment and score; a text that failed says why, and the others stay."""
     mesh.replies["AnalyzeSentiment"] = SENTIMENTS
-    result = maas("nlp", "sentiment", "I love [it]", "Dreadful", "", "--language", "en", "--model", "sentiment-minilm")
+    result = maas("nlp", "sentiment", "I love [it]", "Dreadful", "", "--language", "en", "--model", "sentiment-e5-en")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[1].split() == ["positive", "+0.90", "I", "love", "[it]"]
@@ -37,7 +37,7 @@ def test_sentiment_is_a_line_a_text(mesh: FakeMesh, maas: Maas):
     assert lines[3].strip() == "failed: must not be empty"
     assert mesh.requests == [
         pb.AnalyzeSentimentRequest(
-            contents=["I love [it]", "Dreadful", ""], language_code="en", model="sentiment-minilm"
+            contents=["I love [it]", "Dreadful", ""], language_code="en", model="sentiment-e5-en"
         )
     ]
 
