@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -13,7 +12,7 @@ from maas.type.v1 import media_pb2
 from services.mesh import errors, tensor
 from services.mesh.interceptors import Context
 from services.mesh.ports import DetectedLanguage, Fit, Sentence
-from services.mesh.request import request_id
+from services.mesh.request import one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status
 from services.preprocessing.pipelines import audio, image, text
@@ -31,8 +30,6 @@ FITS: Mapping[int, Fit] = {
     pb.FIT_CONTAIN: "contain",
 }
 
-T = TypeVar("T")
-
 
 class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer):
     """The RPCs of preprocessing."""
@@ -45,7 +42,7 @@ class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer)
         echo = request_id(request)
         cleaned = await self._pipelines.normalize_text(
             list(request.contents),
-            form=_choice("unicode_form", request.unicode_form, FORMS),
+            form=FORMS[one_of("unicode_form", request.unicode_form, FORMS)],
             fold_case=request.fold_case,
             keep_line_breaks=request.keep_line_breaks,
             deadline=budget(context),
@@ -91,7 +88,7 @@ class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer)
             _content("image", request.image),
             width=request.width,
             height=request.height,
-            fit=_choice("fit", request.fit, FITS),
+            fit=FITS[one_of("fit", request.fit, FITS)],
             crop_fraction=request.crop_fraction,
             deadline=budget(context),
         )
@@ -164,10 +161,3 @@ def _duration(seconds: float) -> Duration:
     duration = Duration()
     duration.FromMicroseconds(round(seconds * 1_000_000))
     return duration
-
-
-def _choice(field: str, value: int, choices: Mapping[int, T]) -> T:
-    """What a value of an enum stands for. Raises InvalidArgument for a value that the contract does not know."""
-    if value not in choices:
-        raise errors.InvalidArgument.field(field, f"has no value {value}")
-    return choices[value]
