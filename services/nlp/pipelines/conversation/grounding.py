@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
@@ -74,7 +74,8 @@ class Grounding:
     ) -> AsyncGenerator[str | Grounded, None]:
         """The answer to the last message, sentence by sentence as each is checked, and then as a whole.
 
-        code: language of the answer, "" if unknown. brief: a few words instead of a sentence.
+        sampling: without a schema, which would constrain what is checked sentence by sentence. code: language of the
+        answer, "" if unknown. brief: a few words instead of a sentence.
         """
         question = prompts.sought(messages)
         candidates = await self._finder.find(question, code, passages, deadline)
@@ -94,9 +95,7 @@ class Grounding:
         # The model's stop sequences are looked for in what it writes, which is the answer alone.
         check = _Check(question, evidence)
         last, reason, raw = Usage(), "", ""
-        async with aclosing(
-            self._generator.stream(asked, card, replace(sampling, json_schema=None), deadline)
-        ) as pieces:
+        async with aclosing(self._generator.stream(asked, card, sampling, deadline)) as pieces:
             async for piece in pieces:
                 last, reason, raw = piece.usage, piece.finish_reason, raw + piece.text
                 for new in check.read(raw, ended=bool(reason)):
