@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import grpc.aio
 
 
-def open_channel(address: str, *, service: str, max_message_bytes: int, retries: bool = True) -> grpc.aio.Channel:
+def open_channel(
+    address: str, *, service: str, max_message_bytes: int, retries: bool = True, asked_once: Sequence[str] = ()
+) -> grpc.aio.Channel:
     """Open a channel that balances, checks health and retries.
 
     address: host:port, or dns:///name:port to spread calls over every replica that the name resolves to.
@@ -15,6 +18,7 @@ def open_channel(address: str, *, service: str, max_message_bytes: int, retries:
         Empty: no health checking.
     retries: whether a call that failed with UNAVAILABLE is tried again, three attempts at most and within a budget:
         when more than about one in ten calls fail, gRPC stops retrying, so that retries cannot multiply an outage.
+    asked_once: methods of the service that are not tried again all the same.
     """
     config: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if service:
@@ -31,7 +35,9 @@ def open_channel(address: str, *, service: str, max_message_bytes: int, retries:
                     "backoffMultiplier": 2,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
-            }
+            },
+            # Without a policy; the more exact name counts.
+            *({"name": [{"service": service, "method": method}]} for method in asked_once),
         ]
     return grpc.aio.insecure_channel(
         address,

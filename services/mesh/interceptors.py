@@ -36,10 +36,14 @@ Context = ServicerContext[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as the interceptors see it. method: "package.Service/Method"."""
+    """One call as the interceptors see it.
+
+    method: "package.Service/Method". sends_stream: whether its client sends a stream, which may go on for long.
+    """
 
     method: str
     context: Context
+    sends_stream: bool
 
 
 Around = Callable[[Call], AbstractAsyncContextManager[None]]
@@ -78,11 +82,11 @@ def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[An
     read = _reader(handler)
 
     async def unary(request: Any, context: Context) -> object:
-        async with around(Call(method, context)):
+        async with around(Call(method, context, handler.request_streaming)):
             return await inner(read(request), context)
 
     async def stream(request: Any, context: Context) -> AsyncIterator[object]:
-        async with around(Call(method, context)):
+        async with around(Call(method, context, handler.request_streaming)):
             async for response in inner(read(request), context):
                 yield response
 
@@ -189,17 +193,18 @@ def access_log() -> Around:
     return around
 
 
-def errors_to_status(default_deadline_seconds: float) -> Around:
+def errors_to_status(default_deadline_seconds: float, longest_call_seconds: float) -> Around:
     """Domain errors become statuses with details; anything else INTERNAL, logged here and not shown to the caller.
 
-    A call whose client set no deadline gets the default one. The handler is stopped a little before the deadline, since
-    at the deadline itself gRPC answers with a bare status.
+    A call whose client set no deadline gets the default one, or the longest when its client sends a stream. The handler
+    is stopped a little before the deadline, since at the deadline itself gRPC answers with a bare status.
     """
 
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
         remaining = call.context.time_remaining()
-        seconds = default_deadline_seconds if remaining is None else max(0.0, remaining)
+        default = longest_call_seconds if call.sends_stream else default_deadline_seconds
+        seconds = default if remaining is None else max(0.0, remaining)
         try:
             async with asyncio.timeout(seconds - min(_ANSWER_SECONDS, seconds / 20)):
                 yield

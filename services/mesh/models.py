@@ -22,6 +22,7 @@ _IMPATIENT_SECONDS = 0.25
 class ModelCard(BaseModel):
     """What a service knows of a model: its catalog entry.
 
+    other_tasks: what it does beside its task, with other outputs of the same inference.
     max_batch_size: rows that one inference may have; 0 for a model without a batch dimension.
     reads_tokens_per_second: of a language model that is slow enough to count with it, otherwise None.
     """
@@ -32,16 +33,24 @@ class ModelCard(BaseModel):
     version: str = "1"
     max_batch_size: int = 0
     task: str
+    other_tasks: tuple[str, ...] = ()
     summary: str
     default: bool = False
     languages: tuple[str, ...] = ()
     licence: str = ""
     labels: tuple[str, ...] = ()
+    label_ids: tuple[str, ...] = ()
     preprocess: Mapping[str, Any] = {}
+    postprocess: Mapping[str, Any] = {}
     metrics: Mapping[str, float] = {}
     language_notes: Mapping[str, str] = {}
     note: str = ""
     reads_tokens_per_second: float | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All that it does."""
+        return (self.task, *self.other_tasks)
 
     def knows(self, language_code: str) -> bool:
         """Whether the model was made for a BCP-47 tag; every model knows ""."""
@@ -74,6 +83,7 @@ class ModelCard(BaseModel):
             voices=self.preprocess.get("voices", ()),
             language_notes=self.language_notes,
             note=self.note,
+            other_tasks=self.other_tasks,
         )
 
 
@@ -135,19 +145,21 @@ class Models:
             return
         self._reachable = True
         known = self._tasks | self._optional_tasks
-        self._cards = {name: card for name, card in cards.items() if card.task in known}
+        self._cards = {name: card for name, card in cards.items() if known & set(card.tasks)}
         self._ready = ready & self._cards.keys()
         if self.ready() and not was_ready:
             log.info("models are ready", models=sorted(self._ready))
 
     def ready(self) -> bool:
         """Whether each task that is not optional has a model that is ready."""
-        return self._tasks <= {self._cards[name].task for name in self._ready}
+        return self._tasks <= {task for name in self._ready for task in self._cards[name].tasks}
 
     def listing(self, task: str = "") -> list[ModelCard]:
         """The models that are ready, of one task or of all, by task and name."""
         ready = (self._cards[name] for name in self._ready)
-        return sorted((card for card in ready if task in ("", card.task)), key=lambda card: (card.task, card.name))
+        return sorted(
+            (card for card in ready if not task or task in card.tasks), key=lambda card: (card.task, card.name)
+        )
 
     def pick(self, task: str, name: str, *, language_code: str = "", field: str = "model") -> ModelCard:
         """The model of that name; for "" the task's default, if there are several that of the language.
@@ -155,7 +167,7 @@ class Models:
         Raises NotFound, listing those that exist; Unavailable while nothing is known yet or the model is not ready; and
         Unimplemented when the task is optional and has no model here.
         """
-        cards = {card.name: card for card in self._cards.values() if card.task == task}
+        cards = {card.name: card for card in self._cards.values() if task in card.tasks}
         if not cards and self._reachable and task in self._optional_tasks:
             raise errors.Unimplemented(f"no model for {task} is deployed here", metadata={"task": task})
         if name and cards and name not in cards:

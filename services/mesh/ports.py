@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from services.mesh.deadline import Deadline
 
 Array = NDArray[Any]
-Fit = Literal["stretch", "cover", "contain"]
+Fit = Literal["stretch", "cover", "contain", "inside"]
+Redaction = Literal["fill", "blur", "pixelate"]
 
 
 class Inference(Protocol):
@@ -70,6 +71,64 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """How a picture is rendered: pixels wide and high, how it is brought to that size, and which part of it.
+
+    fit: "inside" scales down until it fits and never up, and fills nothing. crop_fraction: with "cover", the share of
+    the largest centred crop that is used. region: None for the whole picture.
+    """
+
+    width: int
+    height: int
+    fit: Fit
+    crop_fraction: float = 1.0
+    region: Region | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """A picture as a file. media_type: "image/jpeg" or "image/png"."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """A frame of a video, rendered once for each target that was asked for."""
+
+    offset_seconds: float
+    renderings: tuple[Pixels, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShotChange:
+    """A new shot begins. score: how much the colours changed, 0..1."""
+
+    offset_seconds: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForIndex:
+    """The video's file must come whole before anything can be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoEnd:
+    """The end of a video: its length as far as it was read, its frames, whether some of it was damaged, its format."""
+
+    duration_seconds: float
+    frames_decoded: int
+    damaged: bool
+    container: str
+    codec: str
+
+
+VideoEvent = VideoFrame | ShotChange | WaitingForIndex | VideoEnd
+
+
+@dataclass(frozen=True, slots=True)
 class Sound:
     """A decoded recording: samples float32[T], one channel, -1..1."""
 
@@ -118,10 +177,34 @@ class Preprocessor(Protocol):
         """Tell what each text is written in."""
         ...
 
-    async def transform_image(
-        self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
-    ) -> Pixels:
-        """Decode, turn upright, scale and crop a picture."""
+    async def render_image(self, content: bytes, targets: Sequence[Target], *, deadline: Deadline) -> list[Pixels]:
+        """Decode a picture once, turn it upright, and render it for each target, in order."""
+        ...
+
+    async def redact_image(
+        self, content: bytes, regions: Sequence[Region], *, method: Redaction, deadline: Deadline
+    ) -> EncodedImage:
+        """The upright picture with those places covered, without metadata."""
+        ...
+
+    def extract_frames(
+        self,
+        chunks: AsyncIterator[bytes],
+        targets: Sequence[Target],
+        *,
+        frames_per_second: float,
+        detect_shot_changes: bool,
+        deadline: Deadline,
+    ) -> AsyncGenerator[VideoEvent, None]:
+        """Decode a video from the chunks of its file, while they come; the last event is VideoEnd.
+
+        A chunk is read when the work needs it, and a frame decoded when it is asked for. Closing the generator ends the
+        work. targets: of each frame; none for no frames.
+        """
+        ...
+
+    async def fetch_media(self, uri: str, *, field: str, deadline: Deadline) -> bytes:
+        """What lies at an address that the operator allows. field: its name in errors. Also raises NotFound."""
         ...
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:

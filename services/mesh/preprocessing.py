@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -12,10 +12,22 @@ from numpy.typing import NDArray
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from maas.type.v1 import media_pb2
-from services.mesh import tensor
+from services.mesh import errors, frames, tensor
 from services.mesh.channel import open_channel
 from services.mesh.client import call
-from services.mesh.ports import DetectedLanguage, Fit, Pixels, Region, Sentence, Sound, Tokens
+from services.mesh.pictures import REDACTIONS, pixels_from_proto, region_to_proto, target_to_proto
+from services.mesh.ports import (
+    DetectedLanguage,
+    EncodedImage,
+    Pixels,
+    Redaction,
+    Region,
+    Sentence,
+    Sound,
+    Target,
+    Tokens,
+    VideoEvent,
+)
 from services.mesh.settings import MEBIBYTE
 from services.mesh.status import from_status
 
@@ -25,11 +37,6 @@ if TYPE_CHECKING:
     from services.mesh.deadline import Deadline
 
 SERVICE = "maas.preprocessing.v1.PreprocessingService"
-_FITS: dict[Fit, pb.Fit.ValueType] = {
-    "stretch": pb.FIT_STRETCH,
-    "cover": pb.FIT_COVER,
-    "contain": pb.FIT_CONTAIN,
-}
 
 
 class RemotePreprocessor:
@@ -84,29 +91,61 @@ class RemotePreprocessor:
             for result in response.results
         ]
 
-    async def transform_image(
-        self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
-    ) -> Pixels:
-        """Decode, turn upright, scale and crop a picture; see the port."""
+    async def render_image(self, content: bytes, targets: Sequence[Target], *, deadline: Deadline) -> list[Pixels]:
+        """Decode a picture once and render it for each target; see the port."""
         response = await call(
-            self._stub.TransformImage,
-            pb.TransformImageRequest(
-                image=media_pb2.Image(content=content),
-                width=width,
-                height=height,
-                fit=_FITS[fit],
-                crop_fraction=crop_fraction,
-            ),
-            method=f"{SERVICE}/TransformImage",
+            self._stub.RenderImage,
+            pb.RenderImageRequest(image=media_pb2.Image(content=content), targets=map(target_to_proto, targets)),
+            method=f"{SERVICE}/RenderImage",
             deadline=deadline,
         )
-        region = response.source_region
-        return Pixels(
-            cast("NDArray[np.uint8]", tensor.from_proto(response.pixels)),
-            response.source_width,
-            response.source_height,
-            Region(region.x_min, region.y_min, region.x_max, region.y_max),
+        return [pixels_from_proto(each, response.source_width, response.source_height) for each in response.renderings]
+
+    async def redact_image(
+        self, content: bytes, regions: Sequence[Region], *, method: Redaction, deadline: Deadline
+    ) -> EncodedImage:
+        """A picture with some of its places covered; see the port."""
+        response = await call(
+            self._stub.RedactImage,
+            pb.RedactImageRequest(
+                image=media_pb2.Image(content=content), regions=map(region_to_proto, regions), method=REDACTIONS[method]
+            ),
+            method=f"{SERVICE}/RedactImage",
+            deadline=deadline,
         )
+        return EncodedImage(response.content, response.media_type)
+
+    def extract_frames(
+        self,
+        chunks: AsyncIterator[bytes],
+        targets: Sequence[Target],
+        *,
+        frames_per_second: float,
+        detect_shot_changes: bool,
+        deadline: Deadline,
+    ) -> AsyncGenerator[VideoEvent, None]:
+        """Decode a video from the chunks of its file; see the port."""
+        return frames.extract_frames(
+            self._stub,
+            chunks,
+            targets,
+            frames_per_second=frames_per_second,
+            detect_shot_changes=detect_shot_changes,
+            deadline=deadline,
+        )
+
+    async def fetch_media(self, uri: str, *, field: str, deadline: Deadline) -> bytes:
+        """What lies at an address that the operator allows; see the port."""
+        try:
+            response = await call(
+                self._stub.FetchMedia,
+                pb.FetchMediaRequest(uri=uri),
+                method=f"{SERVICE}/FetchMedia",
+                deadline=deadline,
+            )
+        except errors.InvalidArgument as error:
+            raise _renamed(error, field) from None
+        return response.content
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
         """Decode, mix to one channel and resample a recording; see the port."""
@@ -123,6 +162,11 @@ class RemotePreprocessor:
         )
 
 
+def _renamed(error: errors.InvalidArgument, field: str) -> errors.InvalidArgument:
+    """The same error about the field from which our caller took what we sent."""
+    return errors.InvalidArgument.field(field, error.violations[0].description) if error.violations else error
+
+
 def _raise_first(results: Iterable[pb.SegmentedText | pb.DetectedLanguage]) -> None:
     """Raise the error of the first text that broke a rule, if any did."""
     for result in results:
@@ -133,5 +177,7 @@ def _raise_first(results: Iterable[pb.SegmentedText | pb.DetectedLanguage]) -> N
 @asynccontextmanager
 async def open_preprocessing(address: str) -> AsyncIterator[RemotePreprocessor]:
     """A connection to preprocessing for as long as the block runs."""
-    async with open_channel(address, service=SERVICE, max_message_bytes=64 * MEBIBYTE) as channel:
+    # What cannot be fetched was waited for, and the place that does not answer is not ours to press.
+    once = ["FetchMedia"]
+    async with open_channel(address, service=SERVICE, max_message_bytes=64 * MEBIBYTE, asked_once=once) as channel:
         yield RemotePreprocessor(channel)

@@ -59,17 +59,3 @@ def language_tag(field: str, value: str, *, required: bool = False) -> str:
     if (value or required) and not _LANGUAGE_TAG.fullmatch(value):
         raise errors.InvalidArgument.field(field, "takes a BCP-47 tag such as en or zh-CN")
     return value
-
-
-class HasContent(Protocol):
-    """A picture or a recording."""
-
-    content: bytes
-
-
-def media(field: str, source: HasContent) -> bytes:
-    """The bytes of a picture or recording. Raises InvalidArgument when there are none."""
-    content = source.content  # Each reading of the field copies it.
-    if not content:
-        raise errors.InvalidArgument.field(f"{field}.content", "is required")
-    return content

@@ -67,7 +67,7 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
             for around in (
                 interceptors.tracing,
                 interceptors.access_log(),
-                interceptors.errors_to_status(settings.default_deadline_seconds),
+                interceptors.errors_to_status(settings.default_deadline_seconds, settings.longest_call_seconds),
             )
         ],
         maximum_concurrent_rpcs=settings.max_concurrent_calls,

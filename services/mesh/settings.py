@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import DirectoryPath, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import DirectoryPath, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
 # As preprocessing_address: a service opens its input itself.
@@ -86,6 +86,29 @@ class PreprocessingSettings(BaseSettings):
     max_memory_bytes: int = Field(
         4096 * MEBIBYTE, gt=0, description="of the whole process; what a decoder asks for beyond it is refused"
     )
+
+    max_videos: int = Field(4, gt=0, description="videos decoded at once; those beyond it fail with RESOURCE_EXHAUSTED")
+    max_video_idle_seconds: float = Field(
+        60.0, gt=0, description="a video whose sender is silent for so long is given up, so that others get its place"
+    )
+    max_spooled_bytes: int = Field(
+        512 * MEBIBYTE, gt=0, description="on disk, of a video's file that must come whole before it can be decoded"
+    )
+    media_sources: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="prefixes, with commas between, below which pictures and recordings may be read by address: "
+        "https://images.example.com/,s3://bucket/photos/; every caller may read what lies there",
+    )
+    media_private_networks: bool = Field(
+        False, description="whether http and https addresses may lead to loopback, private and link-local networks"
+    )
+    media_seconds: float = Field(10.0, gt=0, description="the longest that reading one address may take")
+    max_media_at_once: int = Field(8, gt=0, description="addresses read at once; others wait until their deadline")
+
+    @field_validator("media_sources", mode="before")
+    @classmethod
+    def _between_commas(cls, value: object) -> object:
+        return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
     @property
     def tokenizers_directory(self) -> Path:

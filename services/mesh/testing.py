@@ -13,7 +13,21 @@ import numpy as np
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
-from services.mesh.ports import Array, DetectedLanguage, Fit, Pixels, Region, Sentence, Sound, Tokens
+from services.mesh.ports import (
+    Array,
+    DetectedLanguage,
+    EncodedImage,
+    Pixels,
+    Redaction,
+    Region,
+    Sentence,
+    Sound,
+    Target,
+    Tokens,
+    VideoEnd,
+    VideoEvent,
+    VideoFrame,
+)
 from services.mesh.server import Servicer, serving
 from services.mesh.settings import ServiceSettings
 
@@ -67,6 +81,8 @@ class FakePreprocessor:
     error: errors.MeshError | None = None
     source: tuple[int, int] = (640, 480)
     region: Region = field(default_factory=lambda: Region(0, 0, 1, 1))
+    rendered: list[list[Target]] = field(default_factory=list)
+    redacted: list[tuple[Redaction, list[Region]]] = field(default_factory=list)
 
     def _raise(self) -> None:
         if self.error is not None:
@@ -96,12 +112,46 @@ class FakePreprocessor:
         self._raise()
         return [_language(text) for text in texts]
 
-    async def transform_image(
-        self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
-    ) -> Pixels:
-        """A black picture."""
+    async def render_image(self, content: bytes, targets: Sequence[Target], *, deadline: Deadline) -> list[Pixels]:
+        """Black pictures."""
         self._raise()
-        return Pixels(np.zeros((height, width, 3), np.uint8), *self.source, self.region)
+        self.rendered.append(list(targets))
+        return [
+            Pixels(np.zeros((each.height, each.width, 3), np.uint8), *self.source, each.region or self.region)
+            for each in targets
+        ]
+
+    async def redact_image(
+        self, content: bytes, regions: Sequence[Region], *, method: Redaction, deadline: Deadline
+    ) -> EncodedImage:
+        """The content as it is; what was to be covered is kept."""
+        self._raise()
+        self.redacted.append((method, list(regions)))
+        return EncodedImage(content, "image/jpeg")
+
+    async def extract_frames(
+        self,
+        chunks: AsyncIterator[bytes],
+        targets: Sequence[Target],
+        *,
+        frames_per_second: float,
+        detect_shot_changes: bool,
+        deadline: Deadline,
+    ) -> AsyncGenerator[VideoEvent, None]:
+        """One black frame a chunk, and the end."""
+        self._raise()
+        frames = 0
+        async for _ in chunks:
+            yield VideoFrame(
+                frames / frames_per_second, tuple(await self.render_image(b"", targets, deadline=deadline))
+            )
+            frames += 1
+        yield VideoEnd(frames / frames_per_second, frames, damaged=False, container="mp4", codec="h264")
+
+    async def fetch_media(self, uri: str, *, field: str, deadline: Deadline) -> bytes:
+        """The address itself."""
+        self._raise()
+        return uri.encode()
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
         """A second of silence."""
@@ -133,12 +183,15 @@ async def known_models(*cards: ModelCard, loading: Sequence[str] = (), optional_
 
 
 @asynccontextmanager
-async def serve(*servicers: Servicer, default_deadline_seconds: float = 10) -> AsyncIterator[grpc.aio.Channel]:
+async def serve(
+    *servicers: Servicer, default_deadline_seconds: float = 10, longest_call_seconds: float = 330
+) -> AsyncIterator[grpc.aio.Channel]:
     """The services behind a real server on a free port of the loopback interface, and a channel to it."""
     settings = ServiceSettings(
         listen_address="127.0.0.1:0",
         metrics_address="127.0.0.1:0",
         default_deadline_seconds=default_deadline_seconds,
+        longest_call_seconds=longest_call_seconds,
         drain_seconds=1,
     )
     async with (

@@ -29,5 +29,5 @@ async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
 
 def servicer(inference: Inference, preprocessor: Preprocessor, models: Models) -> Servicer:
     """The service on any adapters."""
-    implementation = SpeechServicer(Recognizer(inference, preprocessor), Synthesizer(inference), models)
+    implementation = SpeechServicer(Recognizer(inference, preprocessor), Synthesizer(inference), preprocessor, models)
     return Servicer(SERVICE, speech_pb2_grpc.add_SpeechServiceServicer_to_server, implementation, models.ready)

@@ -9,8 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 from maas.speech.v1 import speech_pb2 as pb
 from maas.speech.v1 import speech_pb2_grpc
 from services.mesh.interceptors import Context
+from services.mesh.media import media_bytes
 from services.mesh.models import Models
-from services.mesh.request import media, request_id
+from services.mesh.ports import Preprocessor
+from services.mesh.request import request_id
 from services.mesh.server import budget
 from services.speech.pipelines.recognize import Recognizer, Segment, Word
 from services.speech.pipelines.synthesize import Synthesizer
@@ -19,9 +21,12 @@ from services.speech.pipelines.synthesize import Synthesizer
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     """The RPCs of speech."""
 
-    def __init__(self, recognizer: Recognizer, synthesizer: Synthesizer, models: Models) -> None:
+    def __init__(
+        self, recognizer: Recognizer, synthesizer: Synthesizer, preprocessor: Preprocessor, models: Models
+    ) -> None:
         self._recognizer = recognizer
         self._synthesizer = synthesizer
+        self._preprocessor = preprocessor
         self._models = models
 
     async def Recognize(self, request: pb.RecognizeRequest, context: Context) -> pb.RecognizeResponse:
@@ -29,12 +34,13 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         echo = request_id(request)
         card = self._models.pick("speech-recognition", request.model)
         language = card.require_language(request.language_code) if request.language_code else ""
+        deadline = budget(context)
         found = await self._recognizer.recognize(
-            media("audio", request.audio),
+            await media_bytes("audio", request.audio, self._preprocessor, deadline),
             card,
             language=language,
             word_times=request.enable_word_time_offsets,
-            deadline=budget(context),
+            deadline=deadline,
         )
         return pb.RecognizeResponse(
             transcript=found.text,

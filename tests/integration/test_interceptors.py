@@ -175,12 +175,17 @@ async def test_the_caller_s_deadline_stops_the_handler(kind, spans):
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_call_without_a_deadline_gets_one(kind):
-    """A caller that set no deadline is answered DEADLINE_EXCEEDED after the default one."""
+    """A caller that set no deadline is answered DEADLINE_EXCEEDED; who sends a stream after the longest time."""
+    sends_stream = kind.startswith("stream")
+    limits = {
+        "default_deadline_seconds": 30 if sends_stream else 0.2,
+        "longest_call_seconds": 0.2 if sends_stream else 30,
+    }
 
     async def forever(context):
         await asyncio.Event().wait()
 
-    async with echo(forever, default_deadline_seconds=0.2) as (channel, implementation):
+    async with echo(forever, **limits) as (channel, implementation):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel, kind, timeout=None)
         assert implementation.cancelled.is_set()

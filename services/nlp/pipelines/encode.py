@@ -15,7 +15,8 @@ from services.mesh.cache import AnswerCache
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
 from services.mesh.ports import Inference, Preprocessor
-from services.nlp.pipelines.texts import MAX_TEXT_BYTES, together
+from services.mesh.together import together
+from services.nlp.pipelines.texts import MAX_TEXT_BYTES
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -152,5 +153,5 @@ async def batched(
             batches.append([])
             weight = weigh(item)
         batches[-1].append(item)
-    done = await together(*map(one, batches))
+    done = await together(map(one, batches))
     return [answer for batch in done for answer in batch]

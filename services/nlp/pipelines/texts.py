@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from services.mesh import errors
+from services.mesh.together import together
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -53,18 +54,4 @@ async def each(
             except errors.MeshError as error:
                 return error
 
-    return await together(*(one(index, item) for index, item in enumerate(items)))
-
-
-async def together(*works: Awaitable[T]) -> list[T]:
-    """The results of several awaitables run at once, in order; the first to fail cancels the others."""
-
-    async def result(work: Awaitable[T]) -> T:
-        return await work
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(result(work)) for work in works]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return await together(one(index, item) for index, item in enumerate(items))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from services.mesh import errors
-from services.mesh.request import fraction, language_tag, limited, media, one_of, request_id
+from services.mesh.request import fraction, language_tag, limited, one_of, request_id
 
 
 def violated(call) -> str:
@@ -56,8 +56,3 @@ def test_an_enum_s_value_is_one_that_the_contract_knows():
     """Any other violates the field."""
     assert one_of("kind", 2, {1, 2}) == 2
     assert violated(lambda: one_of("kind", 3, {1, 2})) == "kind"
-
-
-def test_media_without_bytes_is_refused():
-    """A picture that was not set violates image.content."""
-    assert violated(lambda: media("image", SimpleNamespace(content=b""))) == "image.content"

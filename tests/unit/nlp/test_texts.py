@@ -8,8 +8,9 @@ from maas.nlp.v1 import text_pb2 as pb
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.testing import FakePreprocessor
+from services.mesh.together import together
 from services.nlp.pipelines.languages import Languages
-from services.nlp.pipelines.texts import each, require_count, text_fault, together
+from services.nlp.pipelines.texts import each, require_count, text_fault
 from services.nlp.rpc.spans import Offsets, require_encoding
 
 TEXT = "a你😀é."
@@ -91,7 +92,7 @@ async def test_what_is_not_an_error_of_ours_ends_the_whole():
         raise KeyError("bug")
 
     with pytest.raises(KeyError):
-        await together(waits(), breaks())
+        await together([waits(), breaks()])
     assert cancelled.is_set()
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from services.mesh import errors
+from services.mesh.together import together
 from services.nlp.pipelines.analysis.inputs import Text, of_good
-from services.nlp.pipelines.texts import together
 
 Feature = TypeVar("Feature")
 
@@ -37,7 +37,7 @@ async def annotate(
             except errors.MeshError as error:
                 return [error] * len(good)
 
-        found = await together(*(one(work) for work in features.values()))
+        found = await together(one(work) for work in features.values())
         return [
             Annotation(text, dict(zip(features, row, strict=True)))
             for text, row in zip(good, zip(*found, strict=True), strict=True)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
+from services.mesh.together import together
 from services.nlp.pipelines.analysis.inputs import Text, by_model, choose
 from services.nlp.pipelines.encode import EMBEDDING, TextEncoder
-from services.nlp.pipelines.texts import require_count, together
+from services.nlp.pipelines.texts import require_count
 
 TASK = "text-classification"
 MAX_LABELS = 100
@@ -109,8 +110,10 @@ class TextClassification:
         }
         said = list(dict.fromkeys(chain(*sentences.values())))
         encoded, directions = await together(
-            self._encoder.embed([text.content for text in texts], card, deadline, kind="query"),
-            self._encoder.embed(said, card, deadline, kind="passage"),
+            [
+                self._encoder.embed([text.content for text in texts], card, deadline, kind="query"),
+                self._encoder.embed(said, card, deadline, kind="passage"),
+            ]
         )
         vectors = {sentence: direction.values for sentence, direction in zip(said, directions, strict=True)}
         answers = []

@@ -10,8 +10,9 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
 from services.mesh.request import language_tag
+from services.mesh.together import together
 from services.nlp.pipelines.languages import Languages
-from services.nlp.pipelines.texts import MAX_TEXTS, require_count, text_fault, together
+from services.nlp.pipelines.texts import MAX_TEXTS, require_count, text_fault
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ async def by_model(
     groups: dict[str, list[int]] = {}
     for index, card in enumerate(cards):
         groups.setdefault(card.name, []).append(index)
-    answered = await together(*(work(cards[group[0]], [texts[index] for index in group]) for group in groups.values()))
+    answered = await together(work(cards[group[0]], [texts[index] for index in group]) for group in groups.values())
     answers = {
         index: answer
         for group, done in zip(groups.values(), answered, strict=True)
