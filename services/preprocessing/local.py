@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -13,7 +13,18 @@ from opentelemetry.trace import StatusCode
 from services.mesh import errors
 from services.mesh.backends import ModelServer
 from services.mesh.deadline import Deadline
-from services.mesh.ports import DetectedLanguage, Fit, Pixels, Sentence, Sound, Tokens
+from services.mesh.ports import (
+    DetectedLanguage,
+    EncodedImage,
+    Pixels,
+    Redaction,
+    Region,
+    Sentence,
+    Sound,
+    Target,
+    Tokens,
+    VideoEvent,
+)
 from services.mesh.settings import PreprocessingSettings
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.process import open_pipelines
@@ -50,15 +61,40 @@ class LocalPreprocessor:
             found, _ = await self._pipelines.detect_language(texts, model="", deadline=deadline)
             return [_good(each) for each in found]
 
-    async def transform_image(
-        self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
-    ) -> Pixels:
-        """Decode, turn upright, scale and crop a picture; see the port."""
-        async with _step("TransformImage", deadline):
-            picture = await self._pipelines.transform_image(
-                content, width=width, height=height, fit=fit, crop_fraction=crop_fraction, deadline=deadline
-            )
-        return picture.pixels
+    async def render_image(self, content: bytes, targets: Sequence[Target], *, deadline: Deadline) -> list[Pixels]:
+        """Decode a picture once and render it for each target; see the port."""
+        async with _step("RenderImage", deadline):
+            return (await self._pipelines.render_image(content, targets, deadline=deadline)).renderings
+
+    async def redact_image(
+        self, content: bytes, regions: Sequence[Region], *, method: Redaction, deadline: Deadline
+    ) -> EncodedImage:
+        """A picture with some of its places covered; see the port."""
+        async with _step("RedactImage", deadline):
+            return await self._pipelines.redact_image(content, regions, method=method, deadline=deadline)
+
+    def extract_frames(
+        self,
+        chunks: AsyncIterator[bytes],
+        targets: Sequence[Target],
+        *,
+        frames_per_second: float,
+        detect_shot_changes: bool,
+        deadline: Deadline,
+    ) -> AsyncGenerator[VideoEvent, None]:
+        """Decode a video from the chunks of its file; see the port."""
+        return self._pipelines.extract_frames(
+            chunks,
+            targets,
+            frames_per_second=frames_per_second,
+            detect_shot_changes=detect_shot_changes,
+            deadline=deadline,
+        )
+
+    async def fetch_media(self, uri: str, *, field: str, deadline: Deadline) -> bytes:
+        """What lies at an address that the operator allows; see the port."""
+        async with _step("FetchMedia", deadline):
+            return await self._pipelines.fetch_media(uri, field=field, deadline=deadline)
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
         """Decode, mix to one channel and resample a recording; see the port."""

@@ -6,13 +6,15 @@ import asyncio
 import resource
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from services.mesh.backends import ModelServer
 from services.mesh.settings import PreprocessingSettings
+from services.preprocessing.pipelines.fetch.fetcher import Fetcher, open_fetcher
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
 
 
@@ -26,9 +28,24 @@ async def open_pipelines(settings: PreprocessingSettings, server: ModelServer) -
     with (
         _guarded(settings.max_memory_bytes),
         Workers(threads=settings.threads, max_waiting=settings.max_waiting) as workers,
+        FrameExtractor(
+            max_videos=settings.max_videos,
+            max_spooled_bytes=settings.max_spooled_bytes,
+            idle_seconds=settings.max_video_idle_seconds,
+        ) as extractor,
     ):
-        async with server.watching([TASK]) as models:
-            yield InputPipelines(tokenizers, workers, LanguageIdentifier(server.inference, models))
+        async with server.watching([TASK]) as models, _fetcher(settings) as fetcher:
+            identifier = LanguageIdentifier(server.inference, models)
+            yield InputPipelines(tokenizers, workers, identifier, fetcher, extractor)
+
+
+def _fetcher(settings: PreprocessingSettings) -> AbstractAsyncContextManager[Fetcher]:
+    return open_fetcher(
+        settings.media_sources,
+        private_networks=settings.media_private_networks,
+        seconds=settings.media_seconds,
+        max_at_once=settings.max_media_at_once,
+    )
 
 
 @contextmanager

@@ -7,31 +7,27 @@ from collections.abc import Mapping
 from google.protobuf.duration_pb2 import Duration
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
-from maas.preprocessing.v1 import preprocessing_pb2_grpc
-from maas.type.v1 import media_pb2
 from services.mesh import errors, tensor
 from services.mesh.interceptors import Context
-from services.mesh.ports import DetectedLanguage, Fit, Sentence
+from services.mesh.ports import DetectedLanguage, Sentence
 from services.mesh.request import one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status
-from services.preprocessing.pipelines import audio, image, text
+from services.preprocessing.pipelines import audio, text
+from services.preprocessing.pipelines.image import opened
 from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.rpc.content import content_of
+from services.preprocessing.rpc.images import ImageRpcs
+from services.preprocessing.rpc.video import VideoRpcs
 
 FORMS: Mapping[int, text.Form] = {
     pb.UNICODE_FORM_UNSPECIFIED: "NFC",
     pb.UNICODE_FORM_NFC: "NFC",
     pb.UNICODE_FORM_NFKC: "NFKC",
 }
-FITS: Mapping[int, Fit] = {
-    pb.FIT_UNSPECIFIED: "stretch",
-    pb.FIT_STRETCH: "stretch",
-    pb.FIT_COVER: "cover",
-    pb.FIT_CONTAIN: "contain",
-}
 
 
-class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer):
+class PreprocessingServicer(ImageRpcs, VideoRpcs):
     """The RPCs of preprocessing."""
 
     def __init__(self, pipelines: InputPipelines) -> None:
@@ -81,35 +77,19 @@ class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer)
         )
         return pb.DetectLanguageResponse(results=[_language(each) for each in found], model=model, request_id=echo)
 
-    async def TransformImage(self, request: pb.TransformImageRequest, context: Context) -> pb.TransformImageResponse:
-        """A picture to pixels."""
+    async def FetchMedia(self, request: pb.FetchMediaRequest, context: Context) -> pb.FetchMediaResponse:
+        """What lies at an address."""
         echo = request_id(request)
-        picture = await self._pipelines.transform_image(
-            _content("image", request.image),
-            width=request.width,
-            height=request.height,
-            fit=FITS[one_of("fit", request.fit, FITS)],
-            crop_fraction=request.crop_fraction,
-            deadline=budget(context),
-        )
-        pixels = picture.pixels
-        region = pixels.source_region
-        return pb.TransformImageResponse(
-            pixels=tensor.to_proto(pixels.pixels),
-            source_width=pixels.source_width,
-            source_height=pixels.source_height,
-            source_format=picture.source_format,
-            source_region=media_pb2.BoundingBox(
-                x_min=region.x_min, y_min=region.y_min, x_max=region.x_max, y_max=region.y_max
-            ),
-            request_id=echo,
-        )
+        content = await self._pipelines.fetch_media(request.uri, field="uri", deadline=budget(context))
+        return pb.FetchMediaResponse(content=content, request_id=echo)
 
     async def ConvertAudio(self, request: pb.ConvertAudioRequest, context: Context) -> pb.ConvertAudioResponse:
         """A recording to samples."""
-        echo = request_id(request)
+        echo, deadline = request_id(request), budget(context)
         recording = await self._pipelines.convert_audio(
-            _content("audio", request.audio), sample_rate_hertz=request.sample_rate_hertz, deadline=budget(context)
+            await content_of("audio", request.audio, self._pipelines, deadline),
+            sample_rate_hertz=request.sample_rate_hertz,
+            deadline=deadline,
         )
         sound = recording.sound
         return pb.ConvertAudioResponse(
@@ -128,7 +108,7 @@ class PreprocessingServicer(preprocessing_pb2_grpc.PreprocessingServiceServicer)
         """What this service knows."""
         return pb.GetPreprocessingConfigResponse(
             tokenizers=self._pipelines.tokenizers,
-            image_formats=image.FORMATS,
+            image_formats=opened.FORMATS,
             audio_formats=audio.FORMATS,
             models=[card.to_proto() for card in self._pipelines.models],
         )
@@ -148,13 +128,6 @@ def _language(found: DetectedLanguage | errors.MeshError) -> pb.DetectedLanguage
         confidence=found.confidence,
         alternatives=[pb.LanguageCandidate(language_code=code, confidence=each) for code, each in found.alternatives],
     )
-
-
-def _content(field: str, message: media_pb2.Image | media_pb2.Audio) -> bytes:
-    """The bytes of a picture or recording. Raises InvalidArgument when it has no source."""
-    if message.WhichOneof("source") is None:
-        raise errors.InvalidArgument.field(field, "is required")
-    return message.content
 
 
 def _duration(seconds: float) -> Duration:

@@ -11,4 +11,5 @@ class Settings(ServiceSettings, TritonSettings, PreprocessingSettings):
 
     model_config = SettingsConfigDict(env_prefix="PREPROCESSING_", frozen=True, extra="ignore")
 
+    longest_call_seconds: float = Field(3630.0, gt=0, description="calls may run so long; videos last up to an hour")
     assets_directory: DirectoryPath = Field(description="holds tokenizers/<name>.json; always needed here")

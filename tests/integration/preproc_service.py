@@ -10,9 +10,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from services.mesh import errors
 from services.mesh.models import ModelCard
 from services.mesh.testing import FakeInference, known_models
+from services.preprocessing.pipelines.fetch.fetcher import Fetcher
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.video.extract import FrameExtractor
 
 
 def tokenizers() -> Tokenizers:
@@ -31,10 +33,9 @@ def answer(model, inputs) -> dict[str, np.ndarray] | errors.MeshError:
     return {"languages": np.full(inputs["text"].shape, b'[["en", 0.75], ["pt", 0.125]]', np.object_)}
 
 
-async def pipelines(workers, *, loading=()) -> InputPipelines:
-    return InputPipelines(
-        tokenizers(), workers, LanguageIdentifier(FakeInference(answer), await known_models(LID, loading=loading))
-    )
+async def pipelines(workers, *, loading=(), fetcher=None) -> InputPipelines:
+    identifier = LanguageIdentifier(FakeInference(answer), await known_models(LID, loading=loading))
+    return InputPipelines(tokenizers(), workers, identifier, fetcher or Fetcher(), FrameExtractor())
 
 
 async def refused(call) -> tuple[grpc.StatusCode, list[object]]:

@@ -67,6 +67,20 @@ async def test_no_more_than_three_attempts():
     assert caught.value.reason == "MODEL_LOADING"
 
 
+async def test_what_is_to_be_asked_once():
+    """A method of which a failure is to be told at once is not tried again."""
+    nlp = Nlp(*[errors.Unavailable("busy") for _ in range(9)])
+    async with (
+        serving([nlp.servicer()], SETTINGS) as port,
+        open_channel(
+            f"ipv4:127.0.0.1:{port}", service=NLP, max_message_bytes=1_000_000, asked_once=["GetNlpConfig"]
+        ) as channel,
+    ):
+        with pytest.raises(errors.Unavailable):
+            await ask(channel)
+    assert nlp.calls == 1
+
+
 @pytest.mark.parametrize(
     "error", [errors.DeadlineExceeded("late"), errors.InvalidArgument("no"), errors.Exhausted("full")]
 )

@@ -7,6 +7,7 @@ import uuid
 import wave
 
 import grpc
+import numpy as np
 import pytest
 from PIL import Image
 from tokenizers import Tokenizer, models
@@ -16,9 +17,8 @@ from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from maas.type.v1 import media_pb2
 from services.mesh import tensor
 from services.mesh.testing import serve
-from services.preprocessing import servicer as servicer_module
 from services.preprocessing.app import app, servicer
-from services.preprocessing.pipelines import image
+from services.preprocessing.pipelines.image import render
 from services.preprocessing.pipelines.workers import Workers
 from services.preprocessing.settings import Settings
 from tests.integration.preproc_service import pipelines, refused
@@ -89,6 +89,40 @@ async def test_transform_image(stub):
     assert response.source_region.x_max == pytest.approx(0.5 + 0.875 * 427 / 640 / 2)
 
 
+async def test_render_image(stub):
+    """A picture comes back once for each target, in order; a target without a region shows all of it."""
+    response = await stub.RenderImage(
+        pb.RenderImageRequest(
+            image=media_pb2.Image(content=photo()),
+            targets=[
+                pb.ImageTarget(width=30, height=20),
+                pb.ImageTarget(width=320, height=320, fit=pb.FIT_INSIDE),
+                pb.ImageTarget(width=8, height=8, region=media_pb2.BoundingBox(x_min=0.5, x_max=1, y_max=0.5)),
+            ],
+        )
+    )
+    shapes = [tensor.from_proto(each.pixels).shape for each in response.renderings]
+    assert shapes == [(20, 30, 3), (214, 320, 3), (8, 8, 3)]
+    assert (response.source_width, response.source_height, response.source_format) == (640, 427, "JPEG")
+    regions = [each.source_region for each in response.renderings]
+    assert regions[0] == regions[1] == media_pb2.BoundingBox(x_max=1, y_max=1)
+    assert regions[2] == media_pb2.BoundingBox(x_min=0.5, x_max=1, y_max=0.5)
+
+
+async def test_redact_image(stub):
+    """A picture comes back with a place covered, by default in black."""
+    response = await stub.RedactImage(
+        pb.RedactImageRequest(
+            image=media_pb2.Image(content=photo()), regions=[media_pb2.BoundingBox(y_min=0.5, x_max=1, y_max=1)]
+        )
+    )
+    assert response.media_type == "image/jpeg"
+    pixels = np.asarray(Image.open(io.BytesIO(response.content)))
+    assert pixels.shape == (427, 640, 3)
+    assert pixels[230:].max() < 8
+    assert pixels[200].min() > 100
+
+
 async def test_convert_audio(stub):
     """A recording comes back as samples at 16 kHz by default, with what it was and how long."""
     response = await stub.ConvertAudio(pb.ConvertAudioRequest(audio=media_pb2.Audio(content=recording())))
@@ -109,6 +143,7 @@ async def test_config(stub):
 
 
 PICTURE = media_pb2.Image(content=photo())
+SMALL = pb.ImageTarget(width=8, height=8)
 MISTAKES = {
     "contents": ("NormalizeText", pb.NormalizeTextRequest()),
     "contents[1]": ("TokenizeText", pb.TokenizeTextRequest(contents=["a", ""], tokenizer="words")),
@@ -124,6 +159,19 @@ MISTAKES = {
     "height": ("TransformImage", pb.TransformImageRequest(image=PICTURE, width=8)),
     "fit": ("TransformImage", pb.TransformImageRequest(image=PICTURE, fit=7)),
     "crop_fraction": ("TransformImage", pb.TransformImageRequest(image=PICTURE, crop_fraction=float("nan"))),
+    "targets": ("RenderImage", pb.RenderImageRequest(image=PICTURE)),
+    "targets[1].fit": (
+        "RenderImage",
+        pb.RenderImageRequest(image=PICTURE, targets=[SMALL, pb.ImageTarget(width=8, height=8, fit=9)]),
+    ),
+    "regions": ("RedactImage", pb.RedactImageRequest(image=PICTURE)),
+    "method": ("RedactImage", pb.RedactImageRequest(image=PICTURE, method=4)),
+    "image.uri": (
+        "RenderImage",
+        pb.RenderImageRequest(image=media_pb2.Image(uri="https://example.com/"), targets=[SMALL]),
+    ),
+    "uri": ("FetchMedia", pb.FetchMediaRequest(uri="https://example.com/")),
+    "audio.uri": ("ConvertAudio", pb.ConvertAudioRequest(audio=media_pb2.Audio(uri="https://example.com/"))),
     "audio": ("ConvertAudio", pb.ConvertAudioRequest()),
     "audio.content": ("ConvertAudio", pb.ConvertAudioRequest(audio=media_pb2.Audio(content=b""))),
     "sample_rate_hertz": (
@@ -156,8 +204,8 @@ class Slow:
     def __init__(self, monkeypatch):
         self.begun = 0
         self.leave = threading.Event()
-        self._transform = image.transform
-        monkeypatch.setattr(servicer_module.image, "transform", self)
+        self._transform = render.transform
+        monkeypatch.setattr(render, "transform", self)
 
     def __call__(self, *args, **options):
         self.begun += 1

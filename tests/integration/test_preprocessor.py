@@ -3,6 +3,7 @@
 import io
 import wave
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
-from services.mesh.ports import DetectedLanguage, Preprocessor, Sentence
+from services.mesh.ports import DetectedLanguage, Preprocessor, Region, Sentence, Target
 from services.mesh.preprocessing import RemotePreprocessor, open_preprocessing
 from services.mesh.server import serving
 from services.mesh.settings import ServiceSettings
@@ -20,9 +21,11 @@ from services.mesh.status import code_of
 from services.mesh.testing import FakeInference, known_models, serve
 from services.preprocessing.app import servicer
 from services.preprocessing.local import LocalPreprocessor
+from services.preprocessing.pipelines.fetch.fetcher import Fetcher
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
 
 Adapters = dict[str, Preprocessor]
@@ -38,7 +41,7 @@ async def pipelines(workers: Workers) -> InputPipelines:
         FakeInference(lambda _, inputs: {"languages": np.full(inputs["text"].shape, ENGLISH, np.object_)}),
         await known_models(ModelCard(name="lid", task=TASK, summary="")),
     )
-    return InputPipelines(Tokenizers({"words": tokenizer}), workers, identifier)
+    return InputPipelines(Tokenizers({"words": tokenizer}), workers, identifier, Fetcher(), FrameExtractor())
 
 
 @pytest.fixture
@@ -108,22 +111,36 @@ async def test_the_same_languages(adapters):
     assert local == [english, DetectedLanguage("ja", 1.0), DetectedLanguage("", 0.0)]
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "fit", "crop_fraction"),
-    [(224, 224, "cover", 0.875), (300, 300, "stretch", 1.0), (64, 48, "contain", 0.0), (0, 0, "stretch", 1.0)],
-)
-async def test_the_same_pixels(adapters, width, height, fit, crop_fraction):
-    """Pixels and sizes are equal; the region too, but for the contract's 32-bit fractions."""
+async def test_the_same_pixels(adapters):
+    """Of each target pixels and sizes are equal; the regions too, but for the contract's 32-bit fractions."""
+    targets = [
+        Target(224, 224, "cover", 0.875),
+        Target(300, 300, "stretch"),
+        Target(64, 48, "contain", 0.0),
+        Target(4096, 99, "inside"),
+        Target(50, 40, "stretch", region=Region(0.25, 0.5, 0.75, 1.0)),
+        Target(50, 50, "contain", region=Region(0.0, 0.0, 0.125, 1.0)),
+    ]
     remote, local = [
-        await each.transform_image(
-            photo(), width=width, height=height, fit=fit, crop_fraction=crop_fraction, deadline=Deadline.after(10)
-        )
+        await each.render_image(photo(), targets, deadline=Deadline.after(10)) for each in adapters.values()
+    ]
+    for here, there in zip(local, remote, strict=True):
+        np.testing.assert_array_equal(here.pixels, there.pixels, strict=True)
+        assert (here.source_width, here.source_height) == (there.source_width, there.source_height) == (640, 427)
+        for side in ("x_min", "y_min", "x_max", "y_max"):
+            assert np.float32(getattr(here.source_region, side)) == getattr(there.source_region, side)
+
+
+@pytest.mark.parametrize("method", ["fill", "blur", "pixelate"])
+async def test_the_same_cover(adapters, method):
+    """A redacted picture is the same file."""
+    regions = [Region(0.25, 0.25, 0.5, 0.5), Region(0.75, 0.75, 2.0, 2.0)]
+    remote, local = [
+        await each.redact_image(photo(), regions, method=method, deadline=Deadline.after(10))
         for each in adapters.values()
     ]
-    np.testing.assert_array_equal(local.pixels, remote.pixels, strict=True)
-    assert (local.source_width, local.source_height) == (remote.source_width, remote.source_height) == (640, 427)
-    for side in ("x_min", "y_min", "x_max", "y_max"):
-        assert np.float32(getattr(local.source_region, side)) == getattr(remote.source_region, side)
+    assert local == remote
+    assert local.media_type == "image/jpeg"
 
 
 @pytest.mark.parametrize("sample_rate_hertz", [16_000, 44_100, 0])
@@ -139,7 +156,9 @@ async def test_the_same_sound(adapters, sample_rate_hertz):
 
 
 TEXT = {"texts": ["good"], "tokenizer": "words", "max_tokens": 8}
-PICTURE = {"content": photo(), "width": 8, "height": 8, "fit": "cover", "crop_fraction": 1.0}
+SMALL = Target(8, 8, "cover")
+PICTURE = {"content": photo(), "targets": [SMALL]}
+PLACES = {"content": photo(), "regions": [Region(0, 0, 1, 1)], "method": "fill"}
 SOUND = {"content": recording(), "sample_rate_hertz": 16_000}
 MISTAKES = {
     "no text": ("tokenize", {**TEXT, "texts": []}),
@@ -154,18 +173,30 @@ MISTAKES = {
     "no text to detect": ("detect_language", {"texts": []}),
     "a bad text to detect": ("detect_language", {"texts": ["a", "x" * 131_073]}),
     "too much to detect": ("detect_language", {"texts": ["x" * 131_072] * 17}),
-    "no picture": ("transform_image", {**PICTURE, "content": b""}),
-    "not a picture": ("transform_image", {**PICTURE, "content": b"noise"}),
-    "half a picture": ("transform_image", {**PICTURE, "content": photo()[:2000]}),
-    "too wide": ("transform_image", {**PICTURE, "width": 4097}),
-    "no height": ("transform_image", {**PICTURE, "height": 0}),
-    "below nothing": ("transform_image", {**PICTURE, "width": -1}),
-    "too much": ("transform_image", {**PICTURE, "crop_fraction": 1.5}),
-    "not a number": ("transform_image", {**PICTURE, "crop_fraction": float("nan")}),
+    "no picture": ("render_image", {**PICTURE, "content": b""}),
+    "not a picture": ("render_image", {**PICTURE, "content": b"noise"}),
+    "half a picture": ("render_image", {**PICTURE, "content": photo()[:2000]}),
+    "no target": ("render_image", {**PICTURE, "targets": []}),
+    "many targets": ("render_image", {**PICTURE, "targets": [SMALL] * 33}),
+    "large targets": ("render_image", {**PICTURE, "targets": [SMALL, Target(4096, 4096, "inside")]}),
+    "too wide": ("render_image", {**PICTURE, "targets": [SMALL, Target(4097, 8, "cover")]}),
+    "no height": ("render_image", {**PICTURE, "targets": [SMALL, Target(8, 0, "cover")]}),
+    "below nothing": ("render_image", {**PICTURE, "targets": [SMALL, Target(-1, 8, "cover")]}),
+    "too much": ("render_image", {**PICTURE, "targets": [SMALL, replace(SMALL, crop_fraction=1.5)]}),
+    "not a number": ("render_image", {**PICTURE, "targets": [SMALL, replace(SMALL, crop_fraction=float("nan"))]}),
+    "outside": ("render_image", {**PICTURE, "targets": [SMALL, replace(SMALL, region=Region(0.5, 0.5, 1.5, 1))]}),
+    "inside out": ("render_image", {**PICTURE, "targets": [SMALL, replace(SMALL, region=Region(0.5, 0.5, 0.25, 1))]}),
+    "nowhere": ("render_image", {**PICTURE, "targets": [SMALL, replace(SMALL, region=Region(0, float("nan"), 1, 1))]}),
+    "nothing to cover": ("redact_image", {**PLACES, "regions": []}),
+    "too many to cover": ("redact_image", {**PLACES, "regions": [Region(0, 0, 0.1, 0.1)] * 1001}),
+    "cover inside out": ("redact_image", {**PLACES, "regions": [Region(0, 0, 1, 1), Region(0.5, 0, 0.25, 1)]}),
+    "cover too often": ("redact_image", {**PLACES, "regions": [Region(0, 0, 1, 1)] * 9}),
+    "cover no picture": ("redact_image", {**PLACES, "content": b"noise"}),
+    "no place allowed": ("fetch_media", {"uri": "https://example.com/a.jpg", "field": "images[1].uri"}),
     "no recording": ("convert_audio", {**SOUND, "content": b""}),
     "not a recording": ("convert_audio", {**SOUND, "content": photo()}),
     "too slow": ("convert_audio", {**SOUND, "sample_rate_hertz": 7_999}),
-    "no time": ("transform_image", {**PICTURE, "deadline": Deadline.after(-1)}),
+    "no time": ("render_image", {**PICTURE, "deadline": Deadline.after(-1)}),
     "no time for a mistake": ("tokenize", {**TEXT, "texts": [], "deadline": Deadline.after(-1)}),
 }
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.mesh.ports import Fit, Region
+from services.mesh.ports import Region, Target
 
 Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+
+# EXIF orientations whose stored picture is as wide as the upright one is high.
+QUARTER_TURNED = frozenset({5, 6, 7, 8})
+# Those of which a place on the left, or at the top, of the upright picture is stored at the other end.
+_MIRRORED_ACROSS = frozenset({2, 3, 6, 7})
+_MIRRORED_DOWN = frozenset({3, 4, 7, 8})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +40,66 @@ class Plan:
         return min((right - left) / self.width, (bottom - top) / self.height)
 
 
-def plan(source: tuple[int, int], wanted: tuple[int, int], fit: Fit, crop_fraction: float) -> Plan:
-    """How to bring a picture of one (width, height) to another.
+def plan(source: Size, target: Target) -> Plan:
+    """How to bring a picture of that width and height to a target.
 
-    crop_fraction: with "cover", the share of the largest centred crop that is used, above 0 to 1.
+    Of the region, and of what "cover" leaves of it, at least one pixel of the source is used, however small it is.
     """
-    source_width, source_height = source
-    width, height = wanted
-    if fit == "contain":
-        scale = min(width / source_width, height / source_height)
-        inner_width = max(1, round(source_width * scale))
-        inner_height = max(1, round(source_height * scale))
-        region = Region(0, 0, width / inner_width, height / inner_height)
-        return Plan((0, 0, source_width, source_height), inner_width, inner_height, width, height, region)
-    used_width: float = source_width
-    used_height: float = source_height
-    if fit == "cover":
-        # At least one pixel of the source, however small the share.
-        used_width = max(1, min(source_width, source_height * width / height) * crop_fraction)
-        used_height = max(1, min(source_height, source_width * height / width) * crop_fraction)
-    left = (source_width - used_width) / 2
-    top = (source_height - used_height) / 2
-    box = (left, top, left + used_width, top + used_height)
-    region = Region(left / source_width, top / source_height, box[2] / source_width, box[3] / source_height)
-    return Plan(box, width, height, width, height, region)
+    left, top, right, bottom = _part(source, target.region)
+    used_width, used_height = right - left, bottom - top
+    width, height = target.width, target.height
+    if target.fit in {"contain", "inside"}:
+        scale = min(width / used_width, height / used_height)
+        if target.fit == "inside":
+            scale = min(1.0, scale)
+        inner_width, inner_height = max(1, round(used_width * scale)), max(1, round(used_height * scale))
+        canvas = (width, height) if target.fit == "contain" else (inner_width, inner_height)
+        shown = (
+            left,
+            top,
+            left + used_width * canvas[0] / inner_width,
+            top + used_height * canvas[1] / inner_height,
+        )
+        return Plan((left, top, right, bottom), inner_width, inner_height, *canvas, _region(source, shown))
+    if target.fit == "cover":
+        cut_width = max(1.0, min(used_width, used_height * width / height) * target.crop_fraction)
+        cut_height = max(1.0, min(used_height, used_width * height / width) * target.crop_fraction)
+        left, top = left + (used_width - cut_width) / 2, top + (used_height - cut_height) / 2
+        right, bottom = left + cut_width, top + cut_height
+    box = (left, top, right, bottom)
+    return Plan(box, width, height, width, height, _region(source, box))
+
+
+def stored_box(box: Box, source: Size, turn: int) -> Box:
+    """A box on an upright picture of that width and height, on the picture as it is stored.
+
+    turn: the EXIF orientation, 1 to 8, which says how the stored picture becomes upright.
+    """
+    width, height = source
+    left, top, right, bottom = box
+    if turn in _MIRRORED_ACROSS:
+        left, right = width - right, width - left
+    if turn in _MIRRORED_DOWN:
+        top, bottom = height - bottom, height - top
+    return (top, left, bottom, right) if turn in QUARTER_TURNED else (left, top, right, bottom)
+
+
+def _part(source: Size, region: Region | None) -> Box:
+    """A region in pixels, widened to one pixel where it is smaller."""
+    if region is None:
+        return (0, 0, *source)
+    left, right = _span(region.x_min * source[0], region.x_max * source[0], source[0])
+    top, bottom = _span(region.y_min * source[1], region.y_max * source[1], source[1])
+    return (left, top, right, bottom)
+
+
+def _span(low: float, high: float, most: int) -> tuple[float, float]:
+    if high - low >= 1:
+        return low, high
+    low = min(max(0.0, (low + high - 1) / 2), most - 1.0)
+    return low, low + 1
+
+
+def _region(source: Size, box: Box) -> Region:
+    width, height = source
+    return Region(box[0] / width, box[1] / height, box[2] / width, box[3] / height)

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
-from services.mesh.ports import DetectedLanguage, Fit, Sentence, Tokens
+from services.mesh.ports import (
+    DetectedLanguage,
+    EncodedImage,
+    Fit,
+    Redaction,
+    Region,
+    Sentence,
+    Target,
+    Tokens,
+    VideoEvent,
+)
 from services.mesh.request import fraction, language_tag, limited
-from services.preprocessing.pipelines import audio, contents, image, languages, sentences, text
+from services.preprocessing.pipelines import audio, contents, languages, sentences, text
+from services.preprocessing.pipelines.fetch.fetcher import Fetcher
+from services.preprocessing.pipelines.image import redact, render
+from services.preprocessing.pipelines.image.checks import MAX_TARGET_SIDE, check_regions, check_targets
 from services.preprocessing.pipelines.languages import LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
 
-MAX_WANTED_SIDE = 4096
+MAX_FRAME_TARGETS = 4
+MAX_FRAME_PIXELS = 2_097_152
+MAX_FRAMES_PER_SECOND = 30
+
+_FRAMES_PER_SECOND = 5.0
+_RETRY_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -24,10 +43,19 @@ T = TypeVar("T")
 class InputPipelines:
     """What preprocessing does. Every method raises InvalidArgument naming the field, Exhausted or DeadlineExceeded."""
 
-    def __init__(self, tokenizers: Tokenizers, workers: Workers, identifier: LanguageIdentifier) -> None:
+    def __init__(
+        self,
+        tokenizers: Tokenizers,
+        workers: Workers,
+        identifier: LanguageIdentifier,
+        fetcher: Fetcher,
+        extractor: FrameExtractor,
+    ) -> None:
         self._tokenizers = tokenizers
         self._workers = workers
         self._identifier = identifier
+        self._fetcher = fetcher
+        self._extractor = extractor
 
     @property
     def tokenizers(self) -> list[str]:
@@ -91,17 +119,57 @@ class InputPipelines:
 
     async def transform_image(
         self, content: bytes, *, width: int, height: int, fit: Fit, crop_fraction: float, deadline: Deadline
-    ) -> image.Picture:
-        """A picture to pixels; see `image.transform`. crop_fraction: 0 for 1."""
+    ) -> render.Rendering:
+        """A picture to pixels; see `render.transform`. crop_fraction: 0 for 1."""
         transform = partial(
-            image.transform,
+            render.transform,
             content,
             width=_side("width", width, height),
             height=_side("height", height, width),
             fit=fit,
             crop_fraction=fraction("crop_fraction", crop_fraction, default=1.0),
         )
-        return await self._workers.run(transform, deadline)
+        return await self._picture(transform, deadline)
+
+    async def render_image(self, content: bytes, targets: Sequence[Target], *, deadline: Deadline) -> render.Rendering:
+        """A picture to pixels, once for each target; see `render.render`. crop_fraction of a target: 0 for 1."""
+        return await self._picture(partial(render.render, content, check_targets(targets)), deadline)
+
+    async def redact_image(
+        self, content: bytes, regions: Sequence[Region], *, method: Redaction, deadline: Deadline
+    ) -> EncodedImage:
+        """A picture with some of its places covered; see `redact.redact`."""
+        covered = partial(redact.redact, content, check_regions(regions), method=method)
+        return await self._picture(covered, deadline)
+
+    def extract_frames(
+        self,
+        chunks: AsyncIterator[bytes],
+        targets: Sequence[Target],
+        *,
+        frames_per_second: float,
+        detect_shot_changes: bool,
+        deadline: Deadline,
+    ) -> AsyncGenerator[VideoEvent, None]:
+        """A video to frames; see `FrameExtractor.extract`. frames_per_second: 0 for 5."""
+        checked = check_targets(
+            targets, field="config.targets", fewest=0, most=MAX_FRAME_TARGETS, max_pixels=MAX_FRAME_PIXELS
+        )
+        if not 0 <= frames_per_second <= MAX_FRAMES_PER_SECOND:
+            raise errors.InvalidArgument.field(
+                "config.frames_per_second", f"takes 0 to {MAX_FRAMES_PER_SECOND}, got {frames_per_second:g}"
+            )
+        return self._extractor.extract(
+            chunks,
+            checked,
+            frames_per_second=frames_per_second or _FRAMES_PER_SECOND,
+            detect_shot_changes=detect_shot_changes,
+            deadline=deadline,
+        )
+
+    async def fetch_media(self, uri: str, *, field: str, deadline: Deadline) -> bytes:
+        """What lies at an address; see `Fetcher.fetch`. Also raises NotFound and Unavailable."""
+        return await self._fetcher.fetch(uri, field=field, deadline=deadline)
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> audio.Recording:
         """A recording to samples; see `audio.convert`. sample_rate_hertz: 0 for 16,000."""
@@ -112,6 +180,15 @@ class InputPipelines:
             deadline=deadline,
         )
         return await self._workers.run(convert, deadline)
+
+    async def _picture(self, work: Callable[[], T], deadline: Deadline) -> T:
+        """Work on a picture off the event loop. Within the limits it takes some 800 MiB at most, for a moment."""
+        try:
+            return await self._workers.run(work, deadline)
+        except MemoryError:
+            raise errors.Exhausted(
+                "too little memory is left for this picture; try again shortly", retry_after_seconds=_RETRY_SECONDS
+            ) from None
 
     async def _run(self, size: int, work: Callable[[], T], deadline: Deadline) -> T:
         """Work on texts of so many bytes: short ones at once, long ones off the event loop."""
@@ -133,8 +210,8 @@ def _side(field: str, value: int, other: int) -> int:
     """A wanted width or height in pixels. Raises InvalidArgument for 0 beside another that is given."""
     if value == 0 and other == 0:
         return 0
-    if not 1 <= value <= MAX_WANTED_SIDE:
+    if not 1 <= value <= MAX_TARGET_SIDE:
         raise errors.InvalidArgument.field(
-            field, f"takes 1 to {MAX_WANTED_SIDE}, or 0 in both width and height, got {value}"
+            field, f"takes 1 to {MAX_TARGET_SIDE}, or 0 in both width and height, got {value}"
         )
     return value

@@ -3,15 +3,16 @@
 import io
 import struct
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from services.mesh import errors
-from services.mesh.ports import Region
-from services.preprocessing.pipelines import image
+from services.mesh.ports import Pixels, Region, Target
 from services.preprocessing.pipelines.geometry import plan
+from services.preprocessing.pipelines.image import opened, render
 
 # What Pillow thinks of damaged files is not ours to fix.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -26,8 +27,15 @@ FORMATS = {
 }
 
 
-def transform(content, width=0, height=0, fit="stretch", crop_fraction=1.0) -> image.Picture:
-    return image.transform(content, width=width, height=height, fit=fit, crop_fraction=crop_fraction)
+class Transformed(NamedTuple):
+    pixels: Pixels
+    source_format: str
+
+
+def transform(content, width=0, height=0, fit="stretch", crop_fraction=1.0) -> Transformed:
+    found = render.transform(content, width=width, height=height, fit=fit, crop_fraction=crop_fraction)
+    (pixels,) = found.renderings
+    return Transformed(pixels, found.source_format)
 
 
 def violation(call, field="image.content") -> errors.Violation:
@@ -204,10 +212,10 @@ def test_region_maps_pixels_to_the_original(saved, fit, size, source):
 
 def test_fits():
     """Stretch shows all, cover the centred share, and contain reaches beyond the picture by the filling."""
-    assert plan((640, 320), (100, 100), "stretch", 1).region == Region(0, 0, 1, 1)
-    cover = plan((640, 320), (100, 100), "cover", 0.5)
+    assert plan((640, 320), Target(100, 100, "stretch", 1)).region == Region(0, 0, 1, 1)
+    cover = plan((640, 320), Target(100, 100, "cover", 0.5))
     assert cover.box == (240, 80, 400, 240)
-    contain = plan((640, 320), (100, 100), "contain", 1)
+    contain = plan((640, 320), Target(100, 100, "contain", 1))
     assert (contain.width, contain.height) == (100, 50)
     assert contain.region == Region(0, 0, 1, 2)
 
@@ -274,7 +282,7 @@ def gif_claiming(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(60_000, 60_000), (16_385, 1), (1, 16_385), (8_000, 6_251), (2**31 - 1, 2**31 - 1)])
 def test_bombs_are_refused_by_their_headers(monkeypatch, size):
     """A picture that claims more than the limits is refused before a pixel is decoded."""
-    monkeypatch.setattr(image, "_decode", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(render, "decode", lambda *_: pytest.fail("was decoded"))
     assert "50 megapixels and 16384" in violation(lambda: transform(png_claiming(*size), 8, 8)).description
 
 
@@ -328,7 +336,7 @@ def test_nothing_to_see(content):
 
 def test_too_many_bytes():
     """More than 20 MiB are refused unopened."""
-    assert "20971520 bytes" in violation(lambda: transform(bytes(image.MAX_BYTES + 1))).description
+    assert "20971520 bytes" in violation(lambda: transform(bytes(opened.MAX_BYTES + 1))).description
 
 
 @pytest.mark.parametrize("image_format", FORMATS)

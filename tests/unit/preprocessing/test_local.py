@@ -12,16 +12,19 @@ from tokenizers import Tokenizer, models
 from services.mesh import errors
 from services.mesh.backends import ModelServer
 from services.mesh.deadline import Deadline
+from services.mesh.ports import Target
 from services.mesh.preprocessing import RemotePreprocessor
 from services.mesh.settings import IN_PROCESS
 from services.mesh.testing import FakeInference, known_models
 from services.nlp.settings import Settings
 from services.preprocessing.access import open_preprocessor
 from services.preprocessing.local import LocalPreprocessor
-from services.preprocessing.pipelines import image
+from services.preprocessing.pipelines.fetch.fetcher import Fetcher
+from services.preprocessing.pipelines.image import render
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import LanguageIdentifier
 from services.preprocessing.pipelines.tokens import Tokenizers
+from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
 
 ADDRESSES = {"listen_address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", "triton_address": "127.0.0.1:1"}
@@ -54,7 +57,7 @@ def server() -> ModelServer:
 
 async def on(workers, **tokenizers) -> LocalPreprocessor:
     identifier = LanguageIdentifier(FakeInference(lambda *_: {}), await known_models())
-    return LocalPreprocessor(InputPipelines(Tokenizers(tokenizers), workers, identifier))
+    return LocalPreprocessor(InputPipelines(Tokenizers(tokenizers), workers, identifier, Fetcher(), FrameExtractor()))
 
 
 class Slow:
@@ -63,20 +66,18 @@ class Slow:
     def __init__(self, monkeypatch):
         self.begun = 0
         self.leave = threading.Event()
-        self._transform = image.transform
-        monkeypatch.setattr(image, "transform", self)
+        self._render = render.render
+        monkeypatch.setattr(render, "render", self)
 
     def __call__(self, *args, **options):
         self.begun += 1
         assert self.leave.wait(10)
-        return self._transform(*args, **options)
+        return self._render(*args, **options)
 
 
 def ask(local, photo, seconds=10.0):
     deadline = Deadline.after(seconds)
-    return asyncio.create_task(
-        local.transform_image(photo, width=8, height=8, fit="stretch", crop_fraction=1, deadline=deadline)
-    )
+    return asyncio.create_task(local.render_image(photo, [Target(8, 8, "stretch")], deadline=deadline))
 
 
 async def until(condition):
@@ -98,8 +99,8 @@ async def test_too_many_at_once(monkeypatch, photo):
             await ask(local, photo)
         assert (caught.value.reason, caught.value.retry_after_seconds) == ("QUEUE_FULL", 0.5)
         slow.leave.set()
-        assert (await running).pixels.shape == (8, 8, 3)
-        assert (await waiting).pixels.shape == (8, 8, 3)
+        assert (await running)[0].pixels.shape == (8, 8, 3)
+        assert (await waiting)[0].pixels.shape == (8, 8, 3)
 
 
 async def test_what_nobody_waits_for_never_begins(monkeypatch, photo):
@@ -118,8 +119,19 @@ async def test_what_nobody_waits_for_never_begins(monkeypatch, photo):
         with pytest.raises(errors.DeadlineExceeded):
             await late
         slow.leave.set()
-        assert (await ask(local, photo)).source_width == 256
+        assert (await ask(local, photo))[0].source_width == 256
     assert slow.begun == 2
+
+
+async def test_too_little_memory(monkeypatch, photo):
+    """A picture for which the process has no room at the moment is not called bad: the same call may succeed later."""
+    monkeypatch.setattr(render, "decode", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+    with (
+        Workers(threads=1, max_waiting=0) as workers,
+        pytest.raises(errors.Exhausted, match="too little memory") as caught,
+    ):
+        await ask(await on(workers), photo)
+    assert caught.value.retry_after_seconds > 0
 
 
 async def test_a_span_each(spans, photo):
@@ -130,7 +142,7 @@ async def test_a_span_each(spans, photo):
         with pytest.raises(errors.InvalidArgument):
             await ask(local, b"noise")
     good, bad = spans.get_finished_spans()
-    assert good.name == bad.name == "preprocess TransformImage"
+    assert good.name == bad.name == "preprocess RenderImage"
     assert good.status.is_ok or good.status.is_unset
     assert "error.type" not in good.attributes
     assert (bad.status.is_ok, bad.attributes["error.type"]) == (False, "INVALID_ARGUMENT")
@@ -174,6 +186,27 @@ def test_in_process_without_assets_does_not_start():
     """The sentence names the variable that is missing."""
     with pytest.raises(ValueError, match="NLP_ASSETS_DIRECTORY is missing"):
         Settings(**ADDRESSES, preprocessing_address=IN_PROCESS)
+
+
+async def test_places_of_media_by_a_setting(assets):
+    """Prefixes are written with commas between; what is no address stops the start; none are allowed by default."""
+    local = {**ADDRESSES, "preprocessing_address": IN_PROCESS, "assets_directory": assets}
+    assert Settings(**local).media_sources == ()
+    settings = Settings(**local, media_sources="https://images.example.com/, s3://bucket/photos/,")
+    assert settings.media_sources == ("https://images.example.com/", "s3://bucket/photos/")
+    async with open_preprocessor(settings)(server()) as preprocessor:
+        with pytest.raises(errors.InvalidArgument, match=r"other_image\.uri: names a place that the operator"):
+            await preprocessor.fetch_media("gs://bucket/a", field="other_image.uri", deadline=Deadline.after(10))
+    with pytest.raises(ValueError, match="MEDIA_SOURCES"):
+        async with open_preprocessor(Settings(**local, media_sources="photos"))(server()):
+            pass
+
+
+def test_places_of_media_from_the_environment(monkeypatch, assets):
+    """The variable is as the README says."""
+    monkeypatch.setenv("NLP_MEDIA_SOURCES", "https://a.example/,https://b.example/")
+    settings = Settings(**ADDRESSES, preprocessing_address=IN_PROCESS, assets_directory=assets)
+    assert settings.media_sources == ("https://a.example/", "https://b.example/")
 
 
 async def test_the_process_is_guarded_while_files_are_opened(assets):

@@ -1,0 +1,1 @@
+"""Reads pictures and recordings from places that the operator allows."""

@@ -1,0 +1,1 @@
+"""Pictures that strangers sent: opened, rendered for models, and covered in places."""

@@ -1,0 +1,1 @@
+"""Frames of videos that strangers sent, decoded while their files arrive."""

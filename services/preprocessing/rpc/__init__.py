@@ -1,0 +1,1 @@
+"""The RPCs of preprocessing that stand apart from its servicer."""

@@ -1,0 +1,1 @@
+"""Fuzzers: run by hand, for as long as one likes; no part of the tests."""
