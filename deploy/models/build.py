@@ -16,6 +16,7 @@ from pathlib import Path
 from deploy.models import builders
 from deploy.models.catalog import (
     CatalogError,
+    Labels,
     LabelsFile,
     LocalSource,
     Model,
@@ -170,8 +171,9 @@ def _local_checksum(source: LocalSource, name: str, where: str) -> str:
 def _fetch(one: Plan, fetcher: Fetcher, progress: Progress) -> dict[str, Path]:
     """The source files that are still needed: all for the builder, or those that are read after it."""
     read_later = set(one.model.assets.values())
-    if isinstance(one.model.labels, LabelsFile) and not one.target.is_dir():
-        read_later.add(one.model.labels.file)
+    if not one.target.is_dir():
+        given = (one.model.labels, one.model.label_ids)
+        read_later |= {labels.file for labels in given if isinstance(labels, LabelsFile)}
     built = one.weights.is_dir()
     files: dict[str, Path] = {}
     for source in one.model.sources:
@@ -218,7 +220,7 @@ def _build(one: Plan, files: dict[str, Path], places: Places, progress: Progress
     progress.end(model.name, words)
 
 
-def _write_configs(folder: Path, model: Model, labels: list[str], metrics: dict[str, float]) -> None:
+def _write_configs(folder: Path, model: Model, labels: Labels, metrics: dict[str, float]) -> None:
     from deploy.models import render  # noqa: PLC0415 - imports Triton's protobuf, which a run without builds can spare
 
     (folder / "config.pbtxt").write_text(render.config(model, labels, metrics), encoding="utf-8")

