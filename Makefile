@@ -71,6 +71,16 @@ bench: build ## measure what the mesh adds to an inference, beside Triton alone;
 bench-language: build ## measure the language service: time per RPC, tokens a second, memory, batches, cache
 	@$(BIN)/python -m tests.bench.language
 
+bench-vision: build ## measure the vision service: time per RPC, videos, memory, and where the time goes
+	@$(BIN)/python -m tests.bench.vision
+
+bench-gallery: install ## measure the gallery of faces: time and memory by size, and how often the nearest face is found
+	@$(BIN)/python -m tests.bench.gallery
+
+fuzz: protos ## feed the decoders of pictures and videos broken files for seven minutes
+	@$(BIN)/python -m tests.fuzz.pictures --minutes 4
+	@$(BIN)/python -m tests.fuzz.videos --minutes 3
+
 ##@ Maintain
 
 lock: .venv/installed ## write the versions installed now to deploy/local/constraints.txt
@@ -83,4 +93,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models build test check bench bench-language lock release-protos clean tracing-ui
+.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-gallery fuzz lock release-protos clean tracing-ui

@@ -31,12 +31,15 @@ class Upstream:
     name: the one word, "nlp"; cluster and route are called so.
     service: full name of the gRPC service.
     limit_seconds: longest time a call may take; also the deadline of a call whose caller set none.
+    streams: its methods with a stream of requests, "ExtractFrames". They have limits of their own, and their messages
+        pass as they come.
     """
 
     name: str
     service: str
     address: Address
     limit_seconds: int
+    streams: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ class Gateway:
     discovery: STATIC takes addresses as they are, STRICT_DNS resolves names again and again, to every replica.
     tracing: of an OTLP/gRPC receiver; None records no spans, but the caller's trace context still passes through.
     origins: regular expression of the web origins that may call with gRPC-Web.
-    max_request_bytes: larger ones fail with RESOURCE_EXHAUSTED, or 413 for JSON.
+    stream_limit_seconds: longest time that a stream may take; also its deadline when its caller set none.
+    stream_idle_seconds: a stream on which nothing comes or goes for so long is ended.
+    stream_window_bytes: what may be under way on one stream that nobody has taken, each way.
+    max_request_bytes: larger ones fail with RESOURCE_EXHAUSTED, or 413 for JSON; of a stream the service bounds each
+        message.
     rate_limit_per_second: calls beyond it fail with RESOURCE_EXHAUSTED, or 429 for JSON; None is no limit.
     max_ejection_percent: of a service's replicas that may be ejected for their errors at once. With 50, one replica
         alone is never ejected, since nobody could take over; the active health check marks it instead.
@@ -70,6 +77,9 @@ class Gateway:
     tracing: Address | None = None
     tls: Tls | None = None
     origins: str = LOCAL_ORIGINS
+    stream_limit_seconds: int = 3600
+    stream_idle_seconds: int = 300
+    stream_window_bytes: int = _MEBIBYTE
     max_request_bytes: int = 32 * _MEBIBYTE
     max_json_response_bytes: int = 64 * _MEBIBYTE
     max_connections: int = 10_000

