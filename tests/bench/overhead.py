@@ -29,7 +29,7 @@ from maas.vision.v1 import vision_pb2, vision_pb2_grpc
 from services.cli.up import running_mesh, settings_for
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
-from services.mesh.ports import Array
+from services.mesh.ports import Array, Target
 from services.mesh.preprocessing import RemotePreprocessor, open_preprocessing
 from services.mesh.settings import TritonSettings
 from services.mesh.triton import TritonInference, open_triton
@@ -88,14 +88,8 @@ async def pairs(
     classifier, judge = defaults["image-classification"], defaults["sentiment-analysis"]
     encoder = cards[judge.preprocess["embedding_model"]]
     spec, deadline = classifier.preprocess, Deadline.after(60)
-    pixels = await preprocessor.transform_image(
-        photo,
-        width=spec["width"],
-        height=spec["height"],
-        fit=spec["fit"],
-        crop_fraction=spec["crop_fraction"],
-        deadline=deadline,
-    )
+    target = Target(spec["width"], spec["height"], spec["fit"], spec["crop_fraction"])
+    [pixels] = await preprocessor.render_image(photo, [target], deadline=deadline)
     tokens = await preprocessor.tokenize(
         [SENTENCE],
         tokenizer=encoder.preprocess["tokenizer"],

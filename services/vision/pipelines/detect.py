@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
-from services.mesh.ports import Region
-from services.vision.pipelines.image import ImageModel
+from services.mesh.ports import Pixels, Region
+from services.vision.pipelines.boxes import Boxes, area, as_region, onto_source, suppress
+from services.vision.pipelines.model import ImageModel
+from services.vision.pipelines.picture import Picture, model_target
 
-# Two boxes that overlap more than this (intersection over union) show the same thing.
-SAME_THING = 0.5
+DETECTION = "object-detection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,30 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What was found on a picture of that size in pixels."""
+    """What was found on a picture of that size in pixels, best first."""
 
     objects: list[Detection]
     image_width: int
     image_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Things that a model may have seen, some of them more than once, best first.
+
+    boxes: float32[N, 4] (y_min, x_min, y_max, x_max) on the upright picture. scores: float32[N]. classes: int64[N].
+    """
+
+    boxes: Boxes
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
+
+    def take(self, kept: Sequence[int], labels: Sequence[str]) -> list[Detection]:
+        """Those at the given places. labels: the names of the classes."""
+        return [
+            Detection(labels[self.classes[index]], float(self.scores[index]), as_region(self.boxes[index]))
+            for index in kept
+        ]
 
 
 class ObjectDetector(ImageModel):
@@ -41,56 +62,30 @@ class ObjectDetector(ImageModel):
     """
 
     async def detect(
-        self, content: bytes, card: ModelCard, *, max_results: int, min_score: float, deadline: Deadline
+        self, picture: Picture, card: ModelCard, *, max_results: int, min_score: float, deadline: Deadline
     ) -> Detections:
         """The things found, best first, each once."""
-        pixels, (boxes, scores, classes) = await self.run(content, card, ["boxes", "scores", "classes"], deadline)
-        confident = int(np.count_nonzero(scores >= min_score))
-        kept = suppress(boxes[:confident])[:max_results]
-        region = pixels.source_region
-        return Detections(
-            [
-                Detection(card.labels[classes[index]], float(scores[index]), _on_source(boxes[index], region))
-                for index in kept
-            ],
-            pixels.source_width,
-            pixels.source_height,
+        (found,) = await self.candidates([picture[model_target(card)]], card, min_score=min_score, deadline=deadline)
+        kept = suppress(found.boxes, most=max_results)
+        return Detections(found.take(kept, card.labels), picture.width, picture.height)
+
+    async def candidates(
+        self, renderings: Sequence[Pixels], card: ModelCard, *, min_score: float, deadline: Deadline
+    ) -> list[Candidates]:
+        """What the model sees on each rendering made for it."""
+        outputs = await self.run_each(
+            [rendering.pixels for rendering in renderings], card, ["boxes", "scores", "classes"], deadline
         )
+        return [
+            _candidates(boxes, scores, classes, rendering.source_region, min_score)
+            for (boxes, scores, classes), rendering in zip(outputs, renderings, strict=True)
+        ]
 
 
-def suppress(boxes: NDArray[np.float32]) -> list[int]:
-    """Class-agnostic greedy non-maximum suppression.
-
-    boxes: float32[N, 4] (y_min, x_min, y_max, x_max), best first -> the indices of those to keep, best first.
-    """
-    kept: list[int] = []
-    for index in range(len(boxes)):
-        if not kept or _overlap(boxes[index], boxes[kept]).max() <= SAME_THING:
-            kept.append(index)
-    return kept
-
-
-def _overlap(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union. box: float32[4], others: float32[N, 4] -> float32[N]."""
-    low = np.maximum(box[:2], others[:, :2])
-    high = np.minimum(box[2:], others[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    union = np.prod(box[2:] - box[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - shared
-    overlap: NDArray[np.float32] = shared / np.maximum(union, 1e-9)
-    return overlap
-
-
-def _on_source(box: NDArray[np.float32], region: Region) -> Region:
-    """A box on the model's input, in fractions of it, as fractions of the upright picture, cut at its edges."""
-    y_min, x_min, y_max, x_max = (float(value) for value in box)
-    width, height = region.x_max - region.x_min, region.y_max - region.y_min
-    return Region(
-        _clip(region.x_min + x_min * width),
-        _clip(region.y_min + y_min * height),
-        _clip(region.x_min + x_max * width),
-        _clip(region.y_min + y_max * height),
-    )
-
-
-def _clip(value: float) -> float:
-    return min(1.0, max(0.0, value))
+def _candidates(
+    boxes: Boxes, scores: NDArray[np.float32], classes: NDArray[np.int64], region: Region, min_score: float
+) -> Candidates:
+    on_picture = onto_source(boxes, region)
+    # Where the model's input was filled there is no picture.
+    good = (scores >= min_score) & (area(on_picture) > 0)
+    return Candidates(on_picture[good], scores[good], classes[good])

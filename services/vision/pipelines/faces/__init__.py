@@ -1,0 +1,1 @@
+"""Faces: where they are, what can be told of them, whose they are."""

@@ -1,0 +1,1 @@
+"""The RPCs of vision, one module an area: protobuf in and out."""
