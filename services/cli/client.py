@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import grpc
 import typer
@@ -17,9 +19,11 @@ from services.cli.failure import explain
 from services.cli.output import errors, milliseconds
 
 Answer = TypeVar("Answer", bound=Message)
+Request = TypeVar("Request", bound=Message)
 
 # As a shell tells that Ctrl-C ended a program.
 _INTERRUPTED = 130
+_CLOSE_SECONDS = 2.0
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
@@ -39,12 +43,16 @@ class Call:
 
 @dataclass
 class Mesh:
-    """An open connection to the mesh at an address (host:port). `collector`: where its spans go, or ""."""
+    """An open connection to the mesh at an address (host:port).
+
+    collector: where its spans go, or "". tenant: in whose name it calls, "" for the default.
+    """
 
     address: str
     timeout_seconds: float
     channel: grpc.Channel
     collector: str
+    tenant: str = ""
     calls: list[Call] = field(default_factory=list)
 
     def call(self, method: str, request: Message, answer: type[Answer]) -> Answer:
@@ -55,7 +63,7 @@ class Mesh:
         begin = time.perf_counter()
         with traces.traced(method, self.collector) as metadata:
             try:
-                found, call = invoke.with_call(request, timeout=self.timeout_seconds, metadata=metadata)
+                found, call = invoke.with_call(request, timeout=self.timeout_seconds, metadata=self._named(metadata))
             except grpc.RpcError as error:
                 # What a call raises is the call itself, though grpc's types do not say so.
                 call = cast("grpc.Call", error)
@@ -74,10 +82,24 @@ class Mesh:
         invoke = self.channel.unary_stream(
             f"/{method}", request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
         )
+        with self._answers(method, partial(invoke, request)) as answers:
+            yield answers
+
+    @contextmanager
+    def converse(self, method: str, requests: Iterator[Request], answer: type[Answer]) -> Iterator[Iterator[Answer]]:
+        """Call a method that takes a stream and answers with one; as `stream`. The mesh says how fast it is sent."""
+        invoke = self.channel.stream_stream(
+            f"/{method}", request_serializer=_serialize, response_deserializer=answer.FromString
+        )
+        with self._answers(method, partial(invoke, requests)) as answers:
+            yield answers
+
+    @contextmanager
+    def _answers(self, method: str, invoke: Callable[..., Any]) -> Iterator[Iterator[Any]]:
         begin = time.perf_counter()
         made = Call(method, "", 0.0)
 
-        def answers() -> Iterator[Answer]:
+        def answers() -> Iterator[Any]:
             nonlocal made
             for each in call:
                 if made.first_seconds is None:
@@ -85,17 +107,24 @@ class Mesh:
                 yield each
 
         with traces.traced(method, self.collector) as metadata:
-            call = invoke(request, timeout=self.timeout_seconds, metadata=metadata)
+            call = invoke(timeout=self.timeout_seconds, metadata=self._named(metadata))
             try:
                 yield answers()
             finally:
                 call.cancel()
                 self.calls.append(replace(made, trace_id=traces.trace_id(call), seconds=time.perf_counter() - begin))
 
+    def _named(self, metadata: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        return (*metadata, ("maas-tenant", self.tenant)) if self.tenant else metadata
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
 
 @contextmanager
 def connect(
-    address: str, timeout_seconds: float, *, quiet: bool = False, collector: str | None = None
+    address: str, timeout_seconds: float, *, quiet: bool = False, collector: str | None = None, tenant: str = ""
 ) -> Iterator[Mesh]:
     """A connection for the calls of one command; its spans go to a collector, that of the environment by default.
 
@@ -108,8 +137,8 @@ def connect(
         # The mesh is a place the caller names; a proxy for the web has no part in it.
         ("grpc.enable_http_proxy", 0),
     ]
-    with grpc.insecure_channel(address, options=options) as channel:
-        mesh = Mesh(address, timeout_seconds, channel, traces.collector() if collector is None else collector)
+    with _closing(grpc.insecure_channel(address, options=options)) as channel:
+        mesh = Mesh(address, timeout_seconds, channel, traces.collector() if collector is None else collector, tenant)
         try:
             yield mesh
         except grpc.RpcError as error:
@@ -121,6 +150,20 @@ def connect(
             raise typer.Exit(_INTERRUPTED) from None
         if not quiet:
             _footer(mesh)
+
+
+@contextmanager
+def _closing(channel: grpc.Channel) -> Iterator[grpc.Channel]:
+    """The channel, closed at the end of the block; its calls are cancelled then.
+
+    Ctrl-C while a call begins can leave gRPC waiting for ever when it closes: it is not waited for long.
+    """
+    try:
+        yield channel
+    finally:
+        closing = threading.Thread(target=channel.close, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
 
 
 def _footer(mesh: Mesh) -> None:

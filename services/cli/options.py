@@ -46,12 +46,16 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print the answer as JSON, and nothing else.", rich_help_panel=_PANEL)
 ]
 Model = Annotated[str, typer.Option(metavar="NAME", help="Which model; `maas models` lists them.")]
-Photo = Annotated[typer.FileBinaryRead, typer.Argument(metavar="PHOTO", help="A picture file; - reads standard input.")]
+Video = Annotated[typer.FileBinaryRead, typer.Argument(metavar="VIDEO", help="A video file; - reads standard input.")]
 Recording = Annotated[
     typer.FileBinaryRead, typer.Argument(metavar="RECORDING", help="A sound file; - reads standard input.")
 ]
 
 TIMEOUT_SECONDS = 60.0
+# Of a stream that lasts as long as a video does.
+VIDEO_SECONDS = 3600.0
+# Of a video, sent at once.
+CHUNK_BYTES = 256 * 1024
 # Where a language model writes: some ten words a second on a CPU.
 WRITING_SECONDS = 300.0
 

@@ -84,6 +84,12 @@ def seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
 
 
+def clock(value_seconds: float) -> str:
+    """A time in a video or a recording: "1:05.3"."""
+    minutes, rest = divmod(value_seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
 def milliseconds(value_seconds: float) -> str:
     """A time for people: "0.4 ms", "23 ms" or "1.52 s"."""
     if value_seconds >= 1:

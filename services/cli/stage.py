@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -82,6 +84,19 @@ class Stage:
             called, f"{milliseconds(call.seconds)}, the first words after {milliseconds(call.first_seconds or 0)}"
         )
         return last
+
+    @contextmanager
+    def conversation(
+        self, method: str, requests: Iterator[Message], answer: type[Answer]
+    ) -> Iterator[Iterator[Answer]]:
+        """Call a method that takes a stream and answers with one; at the end of the block its times are told."""
+        called = method.rpartition("/")[2]
+        self._go_on()
+        with self.out.status(called), self.mesh.converse(method, requests, answer) as answers:
+            yield answers
+        call = self.mesh.calls[-1]
+        first = milliseconds(call.first_seconds or 0)
+        self._told(called, f"{milliseconds(call.seconds)}, the first answer after {first}")
 
     def _once(self, called: str, method: str, request: Message, answer: type[Answer]) -> Answer:
         self._go_on()

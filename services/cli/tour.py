@@ -8,13 +8,12 @@ from rich.text import Text
 
 from maas.router.v1 import router_pb2
 from maas.speech.v1 import speech_pb2
-from maas.type.v1.media_pb2 import Audio, Image
-from maas.vision.v1 import vision_pb2
-from services.cli import graph, picture, reading, traces, vision, waterfall
+from maas.type.v1.media_pb2 import Audio
+from services.cli import graph, looking, reading, traces, waterfall
 from services.cli.output import seconds
 from services.cli.stage import Stage, near, wrapped
 
-PHOTO, SPEECH, QUOTE = "coffee.png", "ask-not.wav", "try-again.wav"
+SPEECH, QUOTE = "ask-not.wav", "try-again.wav"
 SAYS = "This sentence was never recorded. The mesh made it up, and now it listens to itself."
 # Who takes part in a run of the graph of photos. Preprocessing may do its part in vision's process.
 _PARTNERS = ("gateway", "router", "vision", "triton")
@@ -25,27 +24,13 @@ def run(stage: Stage, ui: str) -> None:
     """Everything. ui: host:port of the tracing UI, or "". Raises grpc.RpcError and Interrupted."""
     stage.out.print(Text.assemble("\nMaaS Mesh", style="bold"), f"on {stage.mesh.address}")
     stage.out.print("Times are those that this client waited; a model's first call takes longer.")
-    _look(stage)
+    looking.look(stage)
     reading.read(stage)
     _hear(stage)
     _speak(stage)
     trace_id = _compose(stage)
     if ui:
         _trace(stage, ui, trace_id)
-
-
-def _look(stage: Stage) -> None:
-    stage.title("LOOK", f"at a photo, {PHOTO}")
-    image = Image(content=(stage.samples / PHOTO).read_bytes())
-    classify = vision_pb2.ClassifyImageRequest(image=image, max_results=3)
-    method = "maas.vision.v1.VisionService/ClassifyImage"
-    stage.show(vision.labels(stage.call(method, classify, vision_pb2.ClassifyImageResponse, twice=True)))
-    detect = vision_pb2.DetectObjectsRequest(image=image)
-    method = "maas.vision.v1.VisionService/DetectObjects"
-    found = stage.call(method, detect, vision_pb2.DetectObjectsResponse, twice=True)
-    stage.show(vision.objects(found))
-    picture.save_boxes(image.content, found.objects, stage.kept / "boxes.png")
-    stage.show(f"drawn on {near(stage.kept / 'boxes.png')}")
 
 
 def _hear(stage: Stage) -> None:
@@ -81,7 +66,7 @@ def _recognize(stage: Stage, request: speech_pb2.RecognizeRequest) -> speech_pb2
 def _compose(stage: Stage) -> str:
     """Run both graphs. Returns the trace id of the one for photos."""
     stage.title("COMPOSE", "calls into graphs: in parallel and in sequence")
-    photo = router_pb2.Value(data=(stage.samples / PHOTO).read_bytes())
+    photo = router_pb2.Value(data=(stage.samples / looking.PHOTO).read_bytes())
     _graph(stage, "look-twice", {"photo": photo}, ["summary"])
     trace_id = stage.mesh.calls[-1].trace_id
     # The longer one last: in the meantime the processes send the spans of the other.

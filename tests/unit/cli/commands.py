@@ -9,7 +9,7 @@ from maas.nlp.v1 import conversation_pb2, nlp_pb2, summary_pb2, translation_pb2
 from maas.preprocessing.v1 import preprocessing_pb2
 from maas.router.v1 import router_pb2
 from maas.speech.v1 import speech_pb2
-from maas.vision.v1 import vision_pb2
+from maas.vision.v1 import face_pb2, image_pb2, redaction_pb2, video_pb2, vision_pb2
 
 TENSOR = {"dataType": "DATA_TYPE_INT64", "shape": [1, 1], "content": "AQAAAAAAAAA="}
 PIXELS = {"dataType": "DATA_TYPE_UINT8", "shape": [1, 1, 3], "content": "AAAA"}
@@ -64,6 +64,55 @@ COMMANDS: list[tuple[str, Message]] = [
         "vision detect FILE",
         ParseDict({"objects": [{"name": "cat"}], "imageWidth": 9}, vision_pb2.DetectObjectsResponse()),
     ),
+    ("vision embed FILE", ParseDict({"embedding": [0.5, 0.5]}, image_pb2.EmbedImageResponse())),
+    ("vision text FILE", ParseDict({"text": "EXIT", "lines": [{"text": "EXIT"}]}, image_pb2.RecognizeTextResponse())),
+    (
+        "vision faces FILE --age --expression",
+        ParseDict({"faces": [{"score": 0.9, "ageYears": 40}], "imageWidth": 9}, face_pb2.DetectFacesResponse()),
+    ),
+    ("vision verify FILE FILE", ParseDict({"samePerson": True, "distance": 0.3}, face_pb2.VerifyFaceResponse())),
+    (
+        "vision gallery enroll FILE --person Ada",
+        ParseDict({"face": {"faceId": "f", "personId": "Ada"}}, face_pb2.EnrollFaceResponse()),
+    ),
+    (
+        "vision gallery identify FILE",
+        ParseDict({"candidates": [{"face": {"personId": "Ada"}, "distance": 0.3}]}, face_pb2.IdentifyFaceResponse()),
+    ),
+    ("vision gallery delete --person Ada", ParseDict({"deletedCount": 2}, face_pb2.DeleteFaceResponse())),
+    ("vision gallery list", ParseDict({"faces": [{"personId": "Ada"}]}, face_pb2.ListFacesResponse())),
+    (
+        "vision annotate FILE --feature labels",
+        ParseDict(
+            {
+                "annotation": {
+                    "labels": [{"name": "cat", "score": 0.5}],
+                    "models": [{"feature": "IMAGE_FEATURE_LABELS", "model": "m"}],
+                }
+            },
+            vision_pb2.AnnotateImageResponse(),
+        ),
+    ),
+    (
+        "vision annotate FILE FILE",
+        ParseDict({"results": [{"annotation": {}}, {"annotation": {}}]}, vision_pb2.BatchAnnotateImagesResponse()),
+    ),
+    (
+        "vision safety FILE",
+        ParseDict({"annotation": {"safety": {"unsafeScore": 0.5}}}, vision_pb2.AnnotateImageResponse()),
+    ),
+    (
+        "vision pose FILE",
+        ParseDict({"annotation": {"poses": [{"score": 0.5}]}}, vision_pb2.AnnotateImageResponse()),
+    ),
+    (
+        "vision segment FILE",
+        ParseDict({"annotation": {"personMask": {"coverage": 0.5}}}, vision_pb2.AnnotateImageResponse()),
+    ),
+    (
+        "vision redact FILE --out OUT",
+        ParseDict({"content": "AAEC", "regions": [{"kind": "face"}]}, redaction_pb2.RedactImageResponse()),
+    ),
     ("vision config", ParseDict({"models": [{"name": "a"}]}, vision_pb2.GetVisionConfigResponse())),
     ("speech recognize FILE", ParseDict({"transcript": "Grüße", "duration": "1.500s"}, speech_pb2.RecognizeResponse())),
     (
@@ -101,6 +150,15 @@ COMMANDS: list[tuple[str, Message]] = [
         "preprocess audio FILE",
         ParseDict({"samples": SOUND, "sourceCodec": "mp3"}, preprocessing_pb2.ConvertAudioResponse()),
     ),
+    (
+        "preprocess render FILE --size 1x1",
+        ParseDict({"renderings": [{"pixels": PIXELS}], "sourceFormat": "PNG"}, preprocessing_pb2.RenderImageResponse()),
+    ),
+    (
+        "preprocess redact FILE --box 0,0,1,1",
+        ParseDict({"content": "AAEC", "mediaType": "image/png"}, preprocessing_pb2.RedactImageResponse()),
+    ),
+    ("preprocess fetch https://host/cat.jpg", ParseDict({"content": "AAEC"}, preprocessing_pb2.FetchMediaResponse())),
     ("preprocess config", ParseDict({"tokenizers": ["minilm-l6"]}, preprocessing_pb2.GetPreprocessingConfigResponse())),
     (
         "graph run hear-and-judge --input recording=@FILE",
@@ -127,6 +185,20 @@ METHODS = {
     "nlp config": "GetNlpConfig",
     "vision classify": "ClassifyImage",
     "vision detect": "DetectObjects",
+    "vision embed": "EmbedImage",
+    "vision text": "RecognizeText",
+    "vision faces": "DetectFaces",
+    "vision verify": "VerifyFace",
+    "vision gallery enroll": "EnrollFace",
+    "vision gallery identify": "IdentifyFace",
+    "vision gallery delete": "DeleteFace",
+    "vision gallery list": "ListFaces",
+    "vision annotate FILE FILE": "BatchAnnotateImages",
+    "vision annotate": "AnnotateImage",
+    "vision safety": "AnnotateImage",
+    "vision pose": "AnnotateImage",
+    "vision segment": "AnnotateImage",
+    "vision redact": "RedactImage",
     "vision config": "GetVisionConfig",
     "speech recognize": "Recognize",
     "speech synthesize": "SynthesizeSpeech",
@@ -137,6 +209,9 @@ METHODS = {
     "preprocess detect-language": "DetectLanguage",
     "preprocess image": "TransformImage",
     "preprocess audio": "ConvertAudio",
+    "preprocess render": "RenderImage",
+    "preprocess redact": "RedactImage",
+    "preprocess fetch": "FetchMedia",
     "preprocess config": "GetPreprocessingConfig",
     "graph run": "RunGraph",
     "graph list": "ListCapabilities",
@@ -158,6 +233,31 @@ STREAMS: dict[str, tuple[str, list[Message]]] = {
             summary_pb2.StreamSummarizeTextResponse(delta="Hel"),
             summary_pb2.StreamSummarizeTextResponse(delta="lo!"),
             ParseDict({"summary": {"content": "Hello!"}}, summary_pb2.StreamSummarizeTextResponse()),
+        ],
+    ),
+}
+# Command that sends a file -> its method, which streams both ways, and the answers.
+CONVERSATIONS: dict[str, tuple[str, list[Message]]] = {
+    "vision video FILE": (
+        "StreamingAnnotateVideo",
+        [
+            ParseDict(
+                {"frame": {"offset": "1.500s", "objects": [{"trackId": 3, "name": "dog"}]}},
+                video_pb2.StreamingAnnotateVideoResponse(),
+            ),
+            ParseDict({"shotChange": {"offset": "2s"}}, video_pb2.StreamingAnnotateVideoResponse()),
+            ParseDict({"progress": {"framesAnalyzed": 9}}, video_pb2.StreamingAnnotateVideoResponse()),
+            ParseDict(
+                {"summary": {"tracks": [{"trackId": 3, "name": "dog", "endOffset": "2.500s"}]}},
+                video_pb2.StreamingAnnotateVideoResponse(),
+            ),
+        ],
+    ),
+    "preprocess frames FILE": (
+        "ExtractFrames",
+        [
+            ParseDict({"shotChange": {"offset": "2s", "score": 0.7}}, preprocessing_pb2.ExtractFramesResponse()),
+            ParseDict({"end": {"framesDecoded": 9, "sourceCodec": "h264"}}, preprocessing_pb2.ExtractFramesResponse()),
         ],
     ),
 }

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
 import grpc
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from services.cli import tour
+from services.cli import looking, tour
 from services.cli.app import build as commands
 from tests.unit.cli.fakes import FakeMesh, Maas
 
@@ -58,7 +59,13 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A build directory with samples."""
     samples = tmp_path / "samples"
     samples.mkdir()
-    Image.new("RGB", (64, 48), "brown").save(samples / tour.PHOTO)
+    for name in (looking.PHOTO, looking.PORTRAIT, looking.PAGE):
+        Image.new("RGB", (64, 48), "brown").save(samples / name)
+    with av.open(str(samples / looking.VIDEO), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = 64, 48
+        container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 48)))))
+        container.mux(stream.encode())
     sound = io.BytesIO()
     with wave.open(sound, "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))

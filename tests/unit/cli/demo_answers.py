@@ -7,7 +7,7 @@ from google.protobuf.json_format import ParseDict
 from maas.nlp.v1 import conversation_pb2, nlp_pb2, summary_pb2, translation_pb2
 from maas.router.v1 import router_pb2
 from maas.speech.v1 import speech_pb2
-from maas.vision.v1 import vision_pb2
+from maas.vision.v1 import face_pb2, image_pb2, video_pb2, vision_pb2
 from services.cli import tour
 from tests.unit.cli.fakes import FakeMesh, Reply, Stream
 
@@ -80,6 +80,17 @@ def answer_everything(mesh: FakeMesh) -> None:
             {"objects": [{"name": "cup", "score": 0.9, "boundingBox": BOX}], "imageWidth": 64, "imageHeight": 48},
             vision_pb2.DetectObjectsResponse(),
         ),
+        "DetectFaces": ParseDict(
+            {"faces": [{"boundingBox": BOX, "score": 0.9, "ageYears": 36, "expressions": [{"name": "happy"}]}]},
+            face_pb2.DetectFacesResponse(),
+        ),
+        "RecognizeText": image_pb2.RecognizeTextResponse(lines=[image_pb2.TextLine(text="Region-based segmentation")]),
+        "StreamingAnnotateVideo": [
+            ParseDict(
+                {"summary": {"tracks": [{"trackId": 1, "name": "dog", "bestBox": BOX}], "framesAnalyzed": 9}},
+                video_pb2.StreamingAnnotateVideoResponse(),
+            )
+        ],
         "AnalyzeSentiment": ParseDict(
             {"results": [{"sentiment": "SENTIMENT_POSITIVE", "score": 0.9}] * 3}, nlp_pb2.AnalyzeSentimentResponse()
         ),

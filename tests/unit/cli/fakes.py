@@ -49,6 +49,12 @@ class FakeMesh(grpc.GenericRpcHandler):
         return None
 
     def _handler(self, method: MethodDescriptor) -> grpc.RpcMethodHandler:
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                lambda requests, context: self._converse(method.name, requests, context),
+                request_deserializer=GetMessageClass(method.input_type).FromString,
+                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            )
         handler, answer = (
             (grpc.unary_stream_rpc_method_handler, self._stream)
             if method.server_streaming
@@ -74,6 +80,14 @@ class FakeMesh(grpc.GenericRpcHandler):
             if isinstance(each, Status):
                 context.abort_with_status(rpc_status.to_status(each))
             yield each
+
+    def _converse(self, name: str, requests: Iterator[Message], context: grpc.ServicerContext) -> Iterator[Message]:
+        """Take all that is sent, then answer."""
+        last = None
+        for last in requests:
+            self.requests.append(last)
+        self.requests.pop()
+        yield from self._stream(name, last, context)
 
     def _arrived(self, request: Message, context: grpc.ServicerContext) -> None:
         self.requests.append(request)

@@ -26,15 +26,22 @@ from maas.vision.v1 import vision_pb2
 from services.cli import traces
 from services.mesh import errors
 from services.mesh.status import to_status
-from tests.unit.cli.commands import COMMANDS, METHODS, STREAMS, method_of
+from tests.unit.cli.commands import COMMANDS, CONVERSATIONS, METHODS, STREAMS, method_of
 from tests.unit.cli.fakes import FakeMesh, Maas
+
+
+def typed(command: str, folder: Path, content: bytes = b"some bytes") -> list[str]:
+    """The command's arguments, with a file of that content and a place for what is written."""
+    (folder / "file").write_bytes(content)
+    places = {"FILE": str(folder / "file"), "OUT": str(folder / "out.png")}
+    return [places.get(part, part.replace("FILE", places["FILE"])) for part in command.split()]
 
 
 def test_every_method_of_the_contracts_has_a_command():
     """No RPC of the mesh is out of the command's reach."""
     modules = (nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2)
     services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
-    streamed = {method for method, _ in STREAMS.values()}
+    streamed = {method for method, _ in [*STREAMS.values(), *CONVERSATIONS.values()]}
     assert {name for service in services for name in service.methods_by_name} == {*METHODS.values(), *streamed}
 
 
@@ -43,8 +50,7 @@ def test_json_is_the_protobuf_json_and_nothing_else(
     mesh: FakeMesh, maas: Maas, tmp_path: Path, command: str, answer: Message
 ):
     """With --json standard output is the answer's protobuf JSON, zeros present; without, it has a form for people."""
-    (tmp_path / "file").write_bytes(b"some bytes")
-    arguments = [part.replace("FILE", str(tmp_path / "file")) for part in command.split()]
+    arguments = typed(command, tmp_path)
     mesh.replies[method_of(command)] = answer
     result = maas(*arguments, "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (
@@ -62,8 +68,7 @@ def test_json_is_the_protobuf_json_and_nothing_else(
 @pytest.mark.parametrize("command", [command for command, *_ in COMMANDS])
 def test_a_failed_call_is_explained_and_ends_with_1(mesh: FakeMesh, maas: Maas, tmp_path: Path, command: str):
     """Any command whose call fails prints code and message on standard error, nothing on standard output."""
-    (tmp_path / "file").write_bytes(b"some bytes")
-    arguments = [part.replace("FILE", str(tmp_path / "file")) for part in command.split()]
+    arguments = typed(command, tmp_path)
     mesh.replies[method_of(command)] = Status(code=5, message="no model is called 'x'; there are: y")
     result = maas(*arguments, *(["--json"] if "synthesize" in command else []))
     assert (result.exit_code, result.stdout) == (1, "")
@@ -90,6 +95,23 @@ def test_a_stream_that_breaks_off_is_explained(mesh: FakeMesh, maas: Maas, comma
     assert (result.exit_code, result.stdout) == (1, "Hel\n")
     assert "UNAVAILABLE: the model went away" in result.stderr
     assert f"trace {mesh.trace_id}" in result.stderr
+
+
+@pytest.mark.parametrize("command", CONVERSATIONS)
+def test_a_file_is_sent_in_chunks_while_answers_come(mesh: FakeMesh, maas: Maas, tmp_path: Path, command: str):
+    """The configuration goes first, then the file in order; each answer is told, with --json as a line."""
+    content = bytes(range(256)) * 2000
+    arguments = typed(command, tmp_path, content)
+    method, answers = CONVERSATIONS[command]
+    mesh.replies[method] = answers
+    result = maas(*arguments)
+    assert (result.exit_code, "0:02." in result.stdout) == (0, True)
+    first, *rest = mesh.requests
+    assert first.HasField("config")
+    assert b"".join(each.content for each in rest) == content
+    assert max(len(each.content) for each in rest) <= 1024 * 1024
+    printed = [json.loads(line) for line in maas(*arguments, "--json").stdout.splitlines()]
+    assert printed == [MessageToDict(each, always_print_fields_with_no_presence=True) for each in answers]
 
 
 @pytest.fixture

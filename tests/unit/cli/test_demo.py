@@ -27,6 +27,9 @@ def test_the_demo_shows_answers_and_times(mesh: FakeMesh, maas: Maas, build: Pat
     for shown in (
         "espresso",
         "cup",
+        "a face, some 36 years old, happy",
+        "Region-based segmentation",
+        "dog #1",
         "positive",
         "0.80",
         "sport",

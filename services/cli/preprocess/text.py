@@ -1,33 +1,22 @@
-"""`maas preprocess`: raw input to tensors and clean data."""
+"""`maas preprocess`: texts."""
 
 from __future__ import annotations
 
 import struct
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
-from maas.type.v1.media_pb2 import Audio, Image
 from maas.type.v1.tensor_pb2 import Tensor
 from services.cli.client import connect
-from services.cli.options import TIMEOUT_SECONDS, Address, Json, Model, Photo, Recording, Timeout, write
-from services.cli.output import errors, excerpt, seconds, show, table
+from services.cli.options import TIMEOUT_SECONDS, Address, Json, Model, Timeout
+from services.cli.output import excerpt, show, table
 from services.cli.texts import Files, Texts, read
 
-app = typer.Typer(no_args_is_help=True, help="Raw input to tensors and clean data.")
-_SERVICE = "maas.preprocessing.v1.PreprocessingService"
-
-
-class Fit(StrEnum):
-    """How a picture is brought to a size; the proto explains each."""
-
-    STRETCH = "stretch"
-    COVER = "cover"
-    CONTAIN = "contain"
+SERVICE = "maas.preprocessing.v1.PreprocessingService"
 
 
 class Form(StrEnum):
@@ -37,7 +26,6 @@ class Form(StrEnum):
     NFKC = "nfkc"
 
 
-@app.command()
 def normalize(
     contents: Texts = None,
     *,
@@ -57,11 +45,10 @@ def normalize(
         keep_line_breaks=keep_line_breaks,
     )
     with connect(address, timeout) as mesh:
-        answer = mesh.call(f"{_SERVICE}/NormalizeText", request, pb.NormalizeTextResponse)
+        answer = mesh.call(f"{SERVICE}/NormalizeText", request, pb.NormalizeTextResponse)
         show(answer, "\n".join(answer.contents), as_json=as_json)
 
 
-@app.command()
 def tokenize(
     contents: Texts = None,
     *,
@@ -75,11 +62,10 @@ def tokenize(
     """Split texts into the token ids of a tokenizer."""
     request = pb.TokenizeTextRequest(contents=read(contents, file), tokenizer=tokenizer, max_tokens=max_tokens)
     with connect(address, timeout) as mesh:
-        answer = mesh.call(f"{_SERVICE}/TokenizeText", request, pb.TokenizeTextResponse)
+        answer = mesh.call(f"{SERVICE}/TokenizeText", request, pb.TokenizeTextResponse)
         show(answer, tokens(list(request.contents), answer), as_json=as_json)
 
 
-@app.command()
 def segment(
     contents: Texts = None,
     *,
@@ -93,11 +79,10 @@ def segment(
     texts = read(contents, file)
     request = pb.SegmentTextRequest(contents=texts, language_codes=[language] * len(texts) if language else [])
     with connect(address, timeout) as mesh:
-        answer = mesh.call(f"{_SERVICE}/SegmentText", request, pb.SegmentTextResponse)
+        answer = mesh.call(f"{SERVICE}/SegmentText", request, pb.SegmentTextResponse)
         show(answer, sentences(texts, answer), as_json=as_json)
 
 
-@app.command()
 def detect_language(
     contents: Texts = None,
     *,
@@ -111,71 +96,15 @@ def detect_language(
     texts = read(contents, file)
     with connect(address, timeout) as mesh:
         request = pb.DetectLanguageRequest(contents=texts, model=model)
-        answer = mesh.call(f"{_SERVICE}/DetectLanguage", request, pb.DetectLanguageResponse)
+        answer = mesh.call(f"{SERVICE}/DetectLanguage", request, pb.DetectLanguageResponse)
         show(answer, languages(texts, answer), as_json=as_json)
 
 
-@app.command()
-def image(
-    photo: Photo,
-    *,
-    address: Address,
-    width: Annotated[int, typer.Option(metavar="PIXELS", help="0 keeps the picture's own size.")] = 0,
-    height: Annotated[int, typer.Option(metavar="PIXELS", help="0 keeps the picture's own size.")] = 0,
-    fit: Annotated[Fit, typer.Option(help="How the picture is brought to that size.")] = Fit.STRETCH,
-    crop_fraction: Annotated[float, typer.Option(metavar="0..1", help="With cover: the share of the crop used.")] = 0.0,
-    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the pixels as a picture.")] = None,
-    timeout: Timeout = TIMEOUT_SECONDS,
-    as_json: Json = False,
-) -> None:
-    """Decode a picture, turn it upright, scale and crop it."""
-    content = photo.read()
-    if save:
-        from services.cli import picture  # noqa: PLC0415 - Pillow is only for those who draw
-
-        picture.require_format(save)
-    request = pb.TransformImageRequest(
-        image=Image(content=content),
-        width=width,
-        height=height,
-        fit=pb.Fit.Value(f"FIT_{fit.name}"),
-        crop_fraction=crop_fraction,
-    )
-    with connect(address, timeout) as mesh:
-        answer = mesh.call(f"{_SERVICE}/TransformImage", request, pb.TransformImageResponse)
-        show(answer, pixels(answer), as_json=as_json)
-        if save:
-            rows, columns = answer.pixels.shape[:2]
-            picture.save_pixels(answer.pixels.content, columns, rows, save)
-            errors().print(f"wrote {save}")
-
-
-@app.command()
-def audio(
-    recording: Recording,
-    *,
-    address: Address,
-    rate: Annotated[int, typer.Option(metavar="HERTZ", help="Samples a second; 0 means 16000.")] = 0,
-    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the samples as a WAV file.")] = None,
-    timeout: Timeout = TIMEOUT_SECONDS,
-    as_json: Json = False,
-) -> None:
-    """Decode a recording, mix it to one channel and resample it."""
-    request = pb.ConvertAudioRequest(audio=Audio(content=recording.read()), sample_rate_hertz=rate)
-    with connect(address, timeout) as mesh:
-        answer = mesh.call(f"{_SERVICE}/ConvertAudio", request, pb.ConvertAudioResponse)
-        show(answer, samples(answer), as_json=as_json)
-        if save:
-            write(save, wav(answer.samples.content, answer.sample_rate_hertz))
-            errors().print(f"wrote {save}")
-
-
-@app.command()
 def config(*, address: Address, timeout: Timeout = TIMEOUT_SECONDS, as_json: Json = False) -> None:
     """List the tokenizers, formats and models of this service."""
     with connect(address, timeout) as mesh:
         answer = mesh.call(
-            f"{_SERVICE}/GetPreprocessingConfig", pb.GetPreprocessingConfigRequest(), pb.GetPreprocessingConfigResponse
+            f"{SERVICE}/GetPreprocessingConfig", pb.GetPreprocessingConfigRequest(), pb.GetPreprocessingConfigResponse
         )
         made = table("kind", "names")
         made.add_row("tokenizers", ", ".join(answer.tokenizers))
@@ -216,43 +145,6 @@ def languages(contents: list[str], answer: pb.DetectLanguageResponse) -> Table:
         others = ", ".join(f"{each.language_code} {each.confidence:.2f}" for each in result.alternatives)
         made.add_row(result.language_code or "unknown", f"{result.confidence:.2f}", others, excerpt(content))
     return made
-
-
-def pixels(answer: pb.TransformImageResponse) -> Table:
-    """One line: the picture that came, and the part of it that the pixels show."""
-    made = table("pixels", "source", "format", "region_shown")
-    rows, columns = answer.pixels.shape[:2]
-    box = answer.source_region
-    region = f"{box.x_min:.2f},{box.y_min:.2f} to {box.x_max:.2f},{box.y_max:.2f}"
-    source = f"{answer.source_width} x {answer.source_height}"
-    made.add_row(f"{columns} x {rows}", source, answer.source_format, region)
-    return made
-
-
-def samples(answer: pb.ConvertAudioResponse) -> Table:
-    """One line: the samples, and the recording they came from."""
-    columns = ("samples", "hertz", "seconds", "codec", "source_hertz", "source_channels")
-    made = table(*columns, right="samples hertz seconds")
-    made.add_row(
-        str(answer.samples.shape[0]),
-        str(answer.sample_rate_hertz),
-        f"{seconds(answer.duration):.2f}",
-        answer.source_codec,
-        str(answer.source_sample_rate_hertz),
-        str(answer.source_channels),
-    )
-    return made
-
-
-def wav(content: bytes, sample_rate_hertz: int) -> bytes:
-    """A WAV file of float32 samples (little-endian, one channel), bit for bit."""
-    ieee_float, channels, width = 3, 1, 4
-    form = struct.pack(
-        "<HHIIHHH", ieee_float, channels, sample_rate_hertz, sample_rate_hertz * width, width, 8 * width, 0
-    )
-    chunks = [(b"fmt ", form), (b"fact", struct.pack("<I", len(content) // width)), (b"data", content)]
-    body = b"WAVE" + b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def _rows(tensor: Tensor) -> list[tuple[int, ...]]:
