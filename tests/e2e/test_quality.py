@@ -22,7 +22,11 @@ SECONDS = 60
 
 def expecting(answer: str) -> list[object]:
     """The samples of which a person says what that answer should be."""
-    return [pytest.param(each, id=each["name"]) for each in SAMPLES if answer in each["expect"]]
+    return [
+        pytest.param(each, id=each["name"])
+        for each in SAMPLES
+        if each["kind"] != "video" and answer in each.get("expect", {})
+    ]
 
 
 def content(sample) -> bytes:
@@ -65,7 +69,9 @@ def test_objects_are_found(channel, sample):
     """Each thing that a person would name is found, in a box that lies on the photo."""
     request = vision_pb2.DetectObjectsRequest(image=media_pb2.Image(content=content(sample)))
     response = vision_pb2_grpc.VisionServiceStub(channel).DetectObjects(request, timeout=SECONDS)
-    assert set(sample["expect"]["objects"]) <= {found.name for found in response.objects}
+    names = {found.name for found in response.objects}
+    for wanted in sample["expect"]["objects"]:
+        assert names & ({wanted} if isinstance(wanted, str) else set(wanted)), wanted
     for found in response.objects:
         box = found.bounding_box
         assert 0 <= box.x_min < box.x_max <= 1

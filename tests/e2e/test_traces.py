@@ -14,11 +14,12 @@ from maas.nlp.v1 import conversation_pb2, nlp_pb2, nlp_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
 from maas.speech.v1 import speech_pb2, speech_pb2_grpc
 from maas.type.v1 import media_pb2
-from maas.vision.v1 import vision_pb2, vision_pb2_grpc
+from maas.vision.v1 import face_pb2, redaction_pb2, video_pb2, vision_pb2, vision_pb2_grpc
 from services.cli.waterfall import Span, fetch
+from tests.unit.preprocessing.video.films import FASTSTART, film, plain
 
 SAMPLES = Path(__file__).parents[2] / ".build/samples"
-PHOTO = "coffee.png"
+PHOTO, PORTRAIT = "coffee.png", "portrait.png"
 RECORDING = "ask-not.wav"
 # Sent in texts, and looked for in everything that was recorded.
 CANARY = "xyzzy-plugh-canary"
@@ -60,13 +61,22 @@ EDGES = {
     "sentiment": through_gateway("nlp", f"{NLP}/AnalyzeSentiment", "TokenizeText"),
     "embed": through_gateway("nlp", f"{NLP}/EmbedText", "TokenizeText"),
     "reply": [[("gateway", f"{NLP}/GenerateReply"), ("nlp", f"{NLP}/GenerateReply"), ("nlp", STREAM)]],
-    "classify": through_gateway("vision", f"{VISION}/ClassifyImage", "TransformImage"),
-    "detect": through_gateway("vision", f"{VISION}/DetectObjects", "TransformImage"),
+    "classify": through_gateway("vision", f"{VISION}/ClassifyImage", "RenderImage"),
+    "detect": through_gateway("vision", f"{VISION}/DetectObjects", "RenderImage"),
+    "annotate": through_gateway("vision", f"{VISION}/AnnotateImage", "RenderImage"),
+    "faces": through_gateway("vision", f"{VISION}/DetectFaces", "RenderImage"),
+    "redact": [
+        *through_gateway("vision", f"{VISION}/RedactImage", "RenderImage"),
+        *through_gateway("vision", f"{VISION}/RedactImage", "RedactImage")[2:],
+    ],
+    "enroll": through_gateway("vision", f"{VISION}/EnrollFace", "RenderImage"),
+    # One span for the whole stream; its frames are decoded in one call, and each is looked at in one.
+    "video": through_gateway("vision", f"{VISION}/StreamingAnnotateVideo", "ExtractFrames"),
     "recognize": through_gateway("speech", f"{SPEECH}/Recognize", "ConvertAudio"),
     "synthesize": through_gateway("speech", f"{SPEECH}/SynthesizeSpeech", None),
     "look-twice": [
-        *node("classify", "vision", f"{VISION}/ClassifyImage", "TransformImage"),
-        *node("detect", "vision", f"{VISION}/DetectObjects", "TransformImage"),
+        *node("classify", "vision", f"{VISION}/ClassifyImage", "RenderImage"),
+        *node("detect", "vision", f"{VISION}/DetectObjects", "RenderImage"),
     ],
     "hear-and-judge": [
         *node("hear", "speech", f"{SPEECH}/Recognize", "ConvertAudio"),
@@ -86,6 +96,13 @@ def run(channel, call, metadata):
     # New each time, so that no answer comes from the cache.
     text = f"{CANARY} {secrets.token_hex(8)}"
     said = conversation_pb2.ChatMessage(role=conversation_pb2.ROLE_USER, content=f"Repeat this: {text}")
+    features = [
+        vision_pb2.ImageFeatureRequest(feature=vision_pb2.IMAGE_FEATURE_LABELS),
+        vision_pb2.ImageFeatureRequest(feature=vision_pb2.IMAGE_FEATURE_OBJECTS),
+    ]
+    portrait = media_pb2.Image(content=(SAMPLES / PORTRAIT).read_bytes())
+    person = f"{CANARY} {secrets.token_hex(8)}"
+    attributes = [face_pb2.FACE_ATTRIBUTE_AGE, face_pb2.FACE_ATTRIBUTE_EXPRESSION, face_pb2.FACE_ATTRIBUTE_EMBEDDING]
     brief = conversation_pb2.GenerationParameters(max_tokens=8)
     method, request = {
         "sentiment": (nlp.AnalyzeSentiment, nlp_pb2.AnalyzeSentimentRequest(contents=[text])),
@@ -93,6 +110,11 @@ def run(channel, call, metadata):
         "reply": (nlp.GenerateReply, conversation_pb2.GenerateReplyRequest(messages=[said], parameters=brief)),
         "classify": (vision.ClassifyImage, vision_pb2.ClassifyImageRequest(image=image)),
         "detect": (vision.DetectObjects, vision_pb2.DetectObjectsRequest(image=image)),
+        "annotate": (vision.AnnotateImage, vision_pb2.AnnotateImageRequest(image=image, features=features)),
+        "faces": (vision.DetectFaces, face_pb2.DetectFacesRequest(image=portrait, attributes=attributes)),
+        "redact": (vision.RedactImage, redaction_pb2.RedactImageRequest(image=portrait, faces=True)),
+        "enroll": (vision.EnrollFace, face_pb2.EnrollFaceRequest(image=portrait, person_id=person)),
+        "video": (lambda requests, **options: list(vision.StreamingAnnotateVideo(requests, **options)), video()),
         "recognize": (speech.Recognize, speech_pb2.RecognizeRequest(audio=audio)),
         "synthesize": (speech.SynthesizeSpeech, speech_pb2.SynthesizeSpeechRequest(text=CANARY)),
         "look-twice": (
@@ -105,6 +127,14 @@ def run(channel, call, metadata):
         ),
     }[call]
     return method(request, timeout=60, metadata=metadata)
+
+
+def video():
+    """A video of two shots, a second each."""
+    pictures = [plain(200, 30, 30)] * 10 + [plain(30, 30, 200)] * 10
+    config = video_pb2.VideoConfig(features=[video_pb2.VIDEO_FEATURE_OBJECTS, video_pb2.VIDEO_FEATURE_SHOT_CHANGES])
+    yield video_pb2.StreamingAnnotateVideoRequest(config=config)
+    yield video_pb2.StreamingAnnotateVideoRequest(content=film(pictures, muxer=FASTSTART))
 
 
 def missing(spans: list[Span], chains: list[list[tuple[str, str]]]) -> list[list[tuple[str, str]]]:
@@ -184,13 +214,83 @@ def query(ui, trace_id):
         return answer.read().decode()
 
 
-@pytest.mark.parametrize("call", ["sentiment", "embed", "reply", "synthesize"])
+def test_a_picture_is_decoded_once_for_all_features(channel, ui, wait_for):
+    """AnnotateImage asks preprocessing once, and two models."""
+    trace_id = secrets.token_hex(16)
+    run(channel, "annotate", [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
+    wait_for(lambda: not missing(fetch(ui, trace_id), EDGES["annotate"]), "all edges are there", 20)
+    names = [(span.service, span.name) for span in fetch(ui, trace_id)]
+    assert names.count(("preprocessing", f"{PREPROCESSING}/RenderImage")) == 1
+    assert names.count(("vision", INFER)) == 2
+
+
+def test_a_video_is_one_span(channel, ui, wait_for):
+    """The span of a stream lasts as long as it, and says when the first answer came and how many frames there were."""
+    trace_id = secrets.token_hex(16)
+    run(channel, "video", [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
+    wait_for(lambda: not missing(fetch(ui, trace_id), EDGES["video"]), "all edges are there", 20)
+    spans = json.loads(query(ui, trace_id))["traces"][0]["spans"]
+    name = f"{VISION}/StreamingAnnotateVideo"
+    (stream,) = [span for span in spans if (span["name"], span["attributes"]["service.name"]) == (name, "vision")]
+    assert stream["attributes"]["maas.video.frames_analyzed"] == 10
+    assert [event["name"] for event in stream["events"]] == ["first answer"]
+    children = [span for span in spans if span.get("parentSpanId") == stream["spanId"]]
+    assert [span["name"] for span in children].count(INFER) == 10
+    assert all(stream["startTime"] <= span["startTime"] <= span["endTime"] <= stream["endTime"] for span in children)
+
+
+@pytest.mark.parametrize("call", ["sentiment", "embed", "reply", "synthesize", "enroll"])
 def test_nothing_of_the_payload_is_recorded(channel, ui, mesh, wait_for, call):
     """A text that was sent is in no span and in no log."""
     trace_id = secrets.token_hex(16)
     run(channel, call, [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
     wait_for(lambda: not missing(fetch(ui, trace_id), EDGES[call]), "all edges are there", 20)
+    assert_not_recorded(mesh, ui, trace_id)
+
+
+def assert_not_recorded(mesh, ui, trace_id):
+    """Nothing that was sent is in the trace or in any log, and logs there are."""
     assert CANARY not in query(ui, trace_id)
     logs = [path for path in mesh.run_directory.rglob("*.log*") if path.is_file()]
     assert any(trace_id in path.read_text(errors="replace") for path in logs)
     assert not [path.name for path in logs if CANARY in path.read_text(errors="replace")]
+
+
+def refused(channel, call, metadata):
+    """A call with a name of the caller's own that fails, or finds nothing."""
+    vision = vision_pb2_grpc.VisionServiceStub(channel)
+    classes = video_pb2.VideoConfig(features=[video_pb2.VIDEO_FEATURE_OBJECTS], object_names=[CANARY])
+    place = media_pb2.Image(uri=f"https://example.com/{CANARY}?signature={CANARY}")
+    rpc, request = {
+        "person": (vision.DeleteFace, face_pb2.DeleteFaceRequest(person_id=CANARY)),
+        "address": (vision.ClassifyImage, vision_pb2.ClassifyImageRequest(image=place)),
+        "class": (
+            lambda requests, **options: list(vision.StreamingAnnotateVideo(requests, **options)),
+            iter([video_pb2.StreamingAnnotateVideoRequest(config=classes)]),
+        ),
+    }[call]
+    with pytest.raises(grpc.RpcError) as caught:
+        rpc(request, timeout=30, metadata=metadata)
+    assert caught.value.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}
+
+
+@pytest.mark.parametrize("call", ["person", "address", "class"])
+def test_nothing_of_a_refused_request_is_recorded(channel, ui, mesh, wait_for, call):
+    """Nor are a person's name, an address and the name of a class, of which something was wrong."""
+    trace_id = secrets.token_hex(16)
+    refused(channel, call, [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
+    wait_for(lambda: {span.service for span in fetch(ui, trace_id)} >= {"gateway", "vision"}, "spans", 20)
+    assert_not_recorded(mesh, ui, trace_id)
+
+
+def test_nothing_of_a_query_is_recorded(ui, mesh, wait_for):
+    """A person's name in the query of an HTTP request is in no span and in no log either."""
+    trace_id = secrets.token_hex(16)
+    asked = urllib.request.Request(
+        f"http://{mesh.address}/v1/vision/faces?personId={CANARY}",
+        headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        assert json.load(answer)["faces"] == []
+    wait_for(lambda: {span.service for span in fetch(ui, trace_id)} >= {"gateway", "vision"}, "spans", 20)
+    assert_not_recorded(mesh, ui, trace_id)
