@@ -41,7 +41,7 @@ _BONES = (
 
 def require_format(path: Path) -> None:
     """Refuse, as wrong usage and before anything is called, a file whose ending names no picture format."""
-    if path.suffix.lower() not in Image.registered_extensions():
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise typer.BadParameter(f"{path}: the ending names no picture format; take .jpg or .png")
 
 

@@ -52,9 +52,13 @@ Around = Callable[[Call], AbstractAsyncContextManager[None]]
 class Interceptor(grpc.aio.ServerInterceptor):
     """Puts a context manager around each handler of the mesh's own services."""
 
-    def __init__(self, around: Around) -> None:
-        """around: entered before the handler and left with its exception, if any."""
+    def __init__(self, around: Around, idle_seconds: float) -> None:
+        """around: entered before the handler and left with its exception, if any.
+
+        idle_seconds: a handler that waits for so long for the next message of a stream gets DeadlineExceeded.
+        """
         self._around = around
+        self._idle_seconds = idle_seconds
         # gRPC asks for the handler at every call; wrapping it once saves a tenth of a small call's time.
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
@@ -71,15 +75,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
         method = name.lstrip("/")
         # What no service has is not remembered, so that callers cannot make this grow.
         if handler is not None and method.startswith("maas."):
-            handler = self._wrapped[name] = _wrap(handler, method, self._around)
+            handler = self._wrapped[name] = _wrap(handler, method, self._around, self._idle_seconds)
         return handler
 
 
-def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(handler: Any, method: str, around: Around, idle_seconds: float) -> grpc.RpcMethodHandler[Any, Any]:
     inner = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
     # Requests are read in here, since gRPC itself answers unreadable ones with a bare UNKNOWN. The innermost
     # interceptor reads; those around it get a handler of plain bytes.
-    read = _reader(handler)
+    read = _reader(handler, idle_seconds)
 
     async def unary(request: Any, context: Context) -> object:
         async with around(Call(method, context, handler.request_streaming)):
@@ -100,7 +104,7 @@ def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[An
     return kinds[handler.request_streaming, handler.response_streaming](wrapper, None, handler.response_serializer)
 
 
-def _reader(handler: Any) -> Callable[[Any], Any]:
+def _reader(handler: Any, idle_seconds: float) -> Callable[[Any], Any]:
     """What makes the handler's request, or stream of requests, of what gRPC received."""
     deserialize = handler.request_deserializer
     if deserialize is None:
@@ -115,7 +119,20 @@ def _reader(handler: Any) -> Callable[[Any], Any]:
             ) from None
 
     async def every(contents: AsyncIterator[bytes]) -> AsyncIterator[object]:
-        async for content in contents:
+        source = aiter(contents)
+        while True:
+            silence = asyncio.timeout(idle_seconds)
+            try:
+                async with silence:
+                    content = await anext(source)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not silence.expired():
+                    raise
+                raise errors.DeadlineExceeded(
+                    f"nothing came for {idle_seconds:g} seconds: the stream is given up", reason="STREAM_IDLE"
+                ) from None
             yield one(content)
 
     return every if handler.request_streaming else one
@@ -196,15 +213,16 @@ def access_log() -> Around:
 def errors_to_status(default_deadline_seconds: float, longest_call_seconds: float) -> Around:
     """Domain errors become statuses with details; anything else INTERNAL, logged here and not shown to the caller.
 
-    A call whose client set no deadline gets the default one, or the longest when its client sends a stream. The handler
-    is stopped a little before the deadline, since at the deadline itself gRPC answers with a bare status.
+    A call whose client set no deadline gets the default one, or the longest when its client sends a stream; none may
+    take longer. The handler is stopped a little before the deadline, since at the deadline itself gRPC answers
+    with a bare status.
     """
 
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
         remaining = call.context.time_remaining()
         default = longest_call_seconds if call.sends_stream else default_deadline_seconds
-        seconds = default if remaining is None else max(0.0, remaining)
+        seconds = default if remaining is None else min(max(0.0, remaining), longest_call_seconds)
         try:
             async with asyncio.timeout(seconds - min(_ANSWER_SECONDS, seconds / 20)):
                 yield

@@ -63,7 +63,7 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
     """
     server = grpc.aio.server(
         interceptors=[
-            interceptors.Interceptor(around)
+            interceptors.Interceptor(around, settings.stream_idle_seconds)
             for around in (
                 interceptors.tracing,
                 interceptors.access_log(),

@@ -41,6 +41,9 @@ class ServiceSettings(BaseSettings):
     longest_call_seconds: float = Field(
         330.0, gt=0, description="calls on such an old connection may run so long; above the gateway's longest limit"
     )
+    stream_idle_seconds: float = Field(
+        60.0, gt=0, description="a stream whose sender is silent for so long is given up, so that others get its place"
+    )
     log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or text for people")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -88,9 +91,6 @@ class PreprocessingSettings(BaseSettings):
     )
 
     max_videos: int = Field(4, gt=0, description="videos decoded at once; those beyond it fail with RESOURCE_EXHAUSTED")
-    max_video_idle_seconds: float = Field(
-        60.0, gt=0, description="a video whose sender is silent for so long is given up, so that others get its place"
-    )
     max_spooled_bytes: int = Field(
         512 * MEBIBYTE, gt=0, description="on disk, of a video's file that must come whole before it can be decoded"
     )

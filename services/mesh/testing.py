@@ -184,7 +184,10 @@ async def known_models(*cards: ModelCard, loading: Sequence[str] = (), optional_
 
 @asynccontextmanager
 async def serve(
-    *servicers: Servicer, default_deadline_seconds: float = 10, longest_call_seconds: float = 330
+    *servicers: Servicer,
+    default_deadline_seconds: float = 10,
+    longest_call_seconds: float = 330,
+    stream_idle_seconds: float = 60,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """The services behind a real server on a free port of the loopback interface, and a channel to it."""
     settings = ServiceSettings(
@@ -192,6 +195,7 @@ async def serve(
         metrics_address="127.0.0.1:0",
         default_deadline_seconds=default_deadline_seconds,
         longest_call_seconds=longest_call_seconds,
+        stream_idle_seconds=stream_idle_seconds,
         drain_seconds=1,
     )
     async with (

@@ -31,7 +31,6 @@ async def open_pipelines(settings: PreprocessingSettings, server: ModelServer) -
         FrameExtractor(
             max_videos=settings.max_videos,
             max_spooled_bytes=settings.max_spooled_bytes,
-            idle_seconds=settings.max_video_idle_seconds,
         ) as extractor,
     ):
         async with server.watching([TASK]) as models, _fetcher(settings) as fetcher:

@@ -24,25 +24,30 @@ class Echo:
         self.act = act
         self.cancelled = asyncio.Event()
 
-    async def _act(self, context):
+    async def _act(self, request, context):
         try:
+            if not isinstance(request, bytes):
+                async for _ in request:
+                    pass
             await self.act(context)
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
 
     async def unary(self, request, context):
-        await self._act(context)
+        await self._act(request, context)
         return b"ok"
 
     async def stream(self, request, context):
         yield b"first"
-        await self._act(context)
+        await self._act(request, context)
         yield b"ok"
 
     def add(self, implementation, server):
         handlers = {
-            kind: getattr(grpc, f"{kind}_rpc_method_handler")(self.stream if kind.endswith("stream") else self.unary)
+            kind: getattr(grpc, f"{kind}_rpc_method_handler")(
+                self.stream if kind.endswith("stream") else self.unary, request_deserializer=bytes
+            )
             for kind in KINDS
         }
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
@@ -55,11 +60,13 @@ async def echo(act, **options):
         yield channel, implementation
 
 
-async def call(channel, kind, timeout=5, metadata=None):  # noqa: ASYNC109 - gRPC's own name
+async def call(channel, kind, timeout=5, metadata=None, *, then_silent=False):  # noqa: ASYNC109 - gRPC's own name
     """All that a method answers."""
 
     async def requests():
         yield b"request"
+        if then_silent:
+            await asyncio.Event().wait()
 
     invoke = getattr(channel, kind)(f"/{SERVICE}/{kind}")
     argument = requests() if kind.startswith("stream") else b"request"
@@ -190,6 +197,16 @@ async def test_a_call_without_a_deadline_gets_one(kind):
             await call(channel, kind, timeout=None)
         assert implementation.cancelled.is_set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("stream")])
+async def test_a_sender_that_falls_silent_is_given_up(kind):
+    """Whoever sends nothing for too long is told so, with a reason of its own."""
+    async with echo(nothing, stream_idle_seconds=0.1) as (channel, _):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, kind, timeout=20, then_silent=True)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "nothing came for 0.1 seconds" in caught.value.details()
 
 
 async def test_leaving_a_stream_early_closes_its_span(spans):

@@ -90,7 +90,8 @@ def audio(
     request = pb.ConvertAudioRequest(audio=Audio(content=recording.read()), sample_rate_hertz=rate)
     with connect(address, timeout) as mesh:
         answer = mesh.call(f"{SERVICE}/ConvertAudio", request, pb.ConvertAudioResponse)
-        show(answer, samples(answer), as_json=as_json)
+        if save != Path("-"):
+            show(answer, samples(answer), as_json=as_json)
         if save:
             write(save, wav(answer.samples.content, answer.sample_rate_hertz))
             errors().print(f"wrote {save}")
@@ -138,7 +139,7 @@ def redact(
         list[str],
         typer.Option("--box", metavar="X0,Y0,X1,Y1", help="A place, in fractions of width and height. Repeat."),
     ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the picture is written.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the picture is written; - is standard output.")],
     method: Annotated[Method, typer.Option(help="How.")] = Method.FILL,
     timeout: Timeout = TIMEOUT_SECONDS,
     as_json: Json = False,
@@ -151,9 +152,9 @@ def redact(
     )
     with connect(address, timeout) as mesh:
         answer = mesh.call(f"{SERVICE}/RedactImage", request, pb.RedactImageResponse)
-        show(answer, f"{len(answer.content):,} bytes of {answer.media_type}", as_json=as_json)
-        if out:
-            write(out, answer.content)
+        write(out, answer.content)
+        if out != Path("-"):
+            show(answer, f"{len(answer.content):,} bytes of {answer.media_type}", as_json=as_json)
             errors().print(f"wrote {out}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated
 
@@ -55,11 +56,13 @@ def annotate(
             answer = mesh.call(f"{SERVICE}/AnnotateImage", request, pb.AnnotateImageResponse)
             show(answer, tables.annotation(answer.annotation), as_json=as_json)
             draw(pictures[0], save, lambda canvas: canvas.annotation(answer.annotation))
+            _require_whole([pb.BatchAnnotateImagesResult(annotation=answer.annotation)])
             return
         batch = pb.BatchAnnotateImagesRequest(images=pictures, features=features)
         answers = mesh.call(f"{SERVICE}/BatchAnnotateImages", batch, pb.BatchAnnotateImagesResponse)
         if as_json:
             print(to_json(answers))
+            _require_whole(answers.results)
             return
         for photo, result in zip(photos, answers.results, strict=True):
             console().print(Text(photo, style="bold underline"))
@@ -67,6 +70,13 @@ def annotate(
             console().print(
                 Text(result.status.message, style="red") if failed else tables.annotation(result.annotation)
             )
+        _require_whole(answers.results)
+
+
+def _require_whole(results: Sequence[pb.BatchAnnotateImagesResult]) -> None:
+    """End with code 1 when a picture or a feature of one failed, so that a script notices."""
+    if any(result.HasField("status") or result.annotation.failures for result in results):
+        raise typer.Exit(1)
 
 
 def safety(

@@ -155,7 +155,7 @@ COMMANDS: list[tuple[str, Message]] = [
         ParseDict({"renderings": [{"pixels": PIXELS}], "sourceFormat": "PNG"}, preprocessing_pb2.RenderImageResponse()),
     ),
     (
-        "preprocess redact FILE --box 0,0,1,1",
+        "preprocess redact FILE --box 0,0,1,1 --out OUT",
         ParseDict({"content": "AAEC", "mediaType": "image/png"}, preprocessing_pb2.RedactImageResponse()),
     ),
     ("preprocess fetch https://host/cat.jpg", ParseDict({"content": "AAEC"}, preprocessing_pb2.FetchMediaResponse())),

@@ -182,6 +182,7 @@ def test_a_feature_that_failed_ends_with_1(mesh: FakeMesh, maas: Maas, photo: Pa
     result = maas("vision", "safety", str(photo))
     assert result.exit_code == 1
     assert "no model is deployed here" in result.stdout
+    assert maas("vision", "annotate", str(photo), "--feature", "safety", "--json").exit_code == 1
 
 
 def test_pictures_are_compared(mesh: FakeMesh, maas: Maas, photo: Path):

@@ -126,7 +126,8 @@ def laid_out(levels: Floats) -> Floats | None:
     digit = (levels * cv2.dilate(mask, np.ones((3, 3), np.uint8)))[window]
     longest = max(bottom - top, right - left)
     digit = _thickened(digit, mask[window], longest)
-    scale = BOX / longest
+    # A speck with its margin would otherwise grow beyond the sheet.
+    scale = min(BOX / longest, SIDE / max(digit.shape))
     size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
     small = cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     small = (small / max(float(small.max()), 1e-6)).astype(np.float32)

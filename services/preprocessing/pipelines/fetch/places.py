@@ -47,6 +47,8 @@ class Place:
             raise ValueError("is not an address") from None
         if parts.scheme not in WEB_SCHEMES | OBJECT_SCHEMES:
             raise ValueError("takes an https, http, s3, gs or az address")
+        if port == 0:
+            raise ValueError("takes an address with a port of 1 to 65535, or none")
         host = parts.netloc.lower()
         if port is not None:
             host = host.removesuffix(f":{port}")
@@ -88,7 +90,8 @@ def is_public(address: str) -> bool:
 def _check_path(path: str) -> None:
     """Raises ValueError for a path that some server may read as another one."""
     while True:
-        if not {".", ".."}.isdisjoint(re.split(r"[/\\]", path)):
+        # Some servers forget what follows a semicolon in a step before they go up.
+        if not {".", ".."}.isdisjoint(step.partition(";")[0] for step in re.split(r"[/\\]", path)):
             raise ValueError('takes a path without "." and ".." as steps')
         decoded = unquote(path)
         if decoded == path:

@@ -12,7 +12,7 @@ from yarl import URL
 
 from services.mesh import errors
 from services.preprocessing.pipelines.fetch.body import Body, absent, refuses, silent
-from services.preprocessing.pipelines.fetch.places import Place, is_public
+from services.preprocessing.pipelines.fetch.places import WEB_SCHEMES, Place, is_public
 
 MAX_REDIRECTS = 3
 
@@ -73,7 +73,7 @@ class WebSource:
             place = Place.parse(str(following))
         except ValueError:
             place = None
-        if place is None or not location or not self._allowed(place):
+        if place is None or not location or place.scheme not in WEB_SCHEMES or not self._allowed(place):
             raise errors.InvalidArgument.field(field, "is redirected to a place that the operator does not allow")
         return following, place
 

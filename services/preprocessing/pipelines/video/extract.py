@@ -22,18 +22,12 @@ _MEBIBYTE = 1024 * 1024
 class FrameExtractor:
     """Gives frames of videos. FFmpeg and Pillow release the GIL while they work."""
 
-    def __init__(
-        self, *, max_videos: int = 4, max_spooled_bytes: int = 512 * _MEBIBYTE, idle_seconds: float = 60.0
-    ) -> None:
-        """max_videos: decoded at once. max_spooled_bytes: of one file that must come whole, kept on disk.
-
-        idle_seconds: for so long a sender may be silent.
-        """
+    def __init__(self, *, max_videos: int = 4, max_spooled_bytes: int = 512 * _MEBIBYTE) -> None:
+        """max_videos: decoded at once. max_spooled_bytes: of one file that must come whole, kept on disk."""
         self._executor = ThreadPoolExecutor(max_videos, thread_name_prefix="video")
         self._links: set[Link] = set()
         self._max_videos = max_videos
         self._max_spooled_bytes = max_spooled_bytes
-        self._idle_seconds = idle_seconds
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +69,7 @@ class FrameExtractor:
         link = Link()
         self._links.add(link)  # until its thread ends
         work = asyncio.wrap_future(self._executor.submit(self._work, link, wanted))
-        events = link.events(chunks, deadline, self._idle_seconds)
+        events = link.events(chunks, deadline)
         try:
             async for event in events:
                 yield event

@@ -76,19 +76,14 @@ class Link:
 
     # The event loop's side.
 
-    async def events(
-        self, chunks: AsyncIterator[bytes], deadline: Deadline, idle_seconds: float
-    ) -> AsyncGenerator[VideoEvent, None]:
-        """What the thread puts, until it ends. Raises its error, that of the chunks, or DeadlineExceeded.
-
-        idle_seconds: a chunk that does not come for so long is waited for no more, which is DeadlineExceeded too.
-        """
+    async def events(self, chunks: AsyncIterator[bytes], deadline: Deadline) -> AsyncGenerator[VideoEvent, None]:
+        """What the thread puts, until it ends. Raises its error, that of the chunks, or DeadlineExceeded."""
         while True:
             try:
                 async with asyncio.timeout(deadline.require_seconds()):
                     message = await self._messages.get()
                     while isinstance(message, _Hungry):
-                        self._chunks.put(await _next(chunks, idle_seconds))
+                        self._chunks.put(await _next(chunks))
                         message = await self._messages.get()
             except TimeoutError:
                 raise errors.DeadlineExceeded("the deadline passed before the video was read") from None
@@ -106,18 +101,9 @@ class Link:
         self._chunks.put(b"")
 
 
-async def _next(chunks: AsyncIterator[bytes], idle_seconds: float) -> bytes:
-    """The next chunk that holds anything, empty at the end. Raises DeadlineExceeded when none comes."""
-    silence = asyncio.timeout(idle_seconds)
-    try:
-        async with silence:
-            async for chunk in chunks:
-                if chunk:
-                    return chunk
-            return b""
-    except TimeoutError:
-        if not silence.expired():
-            raise
-        raise errors.DeadlineExceeded(
-            f"content: nothing came for {idle_seconds:g} seconds", reason="STREAM_IDLE"
-        ) from None
+async def _next(chunks: AsyncIterator[bytes]) -> bytes:
+    """The next chunk that holds anything, empty at the end."""
+    async for chunk in chunks:
+        if chunk:
+            return chunk
+    return b""

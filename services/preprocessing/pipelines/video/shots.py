@@ -59,7 +59,8 @@ class ShotDetector:
         """A shot that has begun for certain, with this frame or one before."""
         histogram = _histogram(self._small(frame))
         if histogram is None:
-            return None
+            # The old picture has not come back, and frames must not be held for as long as it stays black.
+            return self._settled(offset)
         last, self._last = self._last, histogram
         suspect = self._suspect
         if suspect is None:
@@ -68,10 +69,15 @@ class ShotDetector:
             return None
         if self._before is not None and distance(self._before, histogram) <= _CHANGED:
             self._suspect = None
-        elif offset - suspect.offset_seconds >= _FLASH_SECONDS:
-            self._suspect = None
-            return suspect
-        return None
+        return self._settled(offset)
+
+    def _settled(self, offset: float) -> ShotChange | None:
+        """The shot that is suspected to have begun, once a flash would be over."""
+        suspect = self._suspect
+        if suspect is None or offset - suspect.offset_seconds < _FLASH_SECONDS:
+            return None
+        self._suspect = None
+        return suspect
 
     def _small(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         small = self._reformatter.reformat(frame, _WIDTH, _HEIGHT, "rgb24", interpolation="FAST_BILINEAR", threads=1)

@@ -100,6 +100,15 @@ def test_no_ink(digits, shape):
     assert scores.tolist() == [[pytest.approx(0.1)] * 10]
 
 
+@pytest.mark.parametrize("side", [1, 2, 4, 8])
+def test_a_speck_is_answered(digits, side):
+    """A mark of few pixels on a large sheet fits the network's input too."""
+    _, loaded = digits
+    sheet = np.full((1, 224, 224, 3), 255, np.uint8)
+    sheet[:, 100 : 100 + side, 100 : 100 + side] = 0
+    assert loaded._recognize(sheet).shape == (1, 10)
+
+
 def test_rows_are_answered_in_their_order(digits):
     """Each picture of a request has its own row of scores."""
     _, loaded = digits

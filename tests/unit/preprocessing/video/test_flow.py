@@ -72,17 +72,6 @@ async def test_nothing_is_read_that_nobody_takes(extractor):
     await events.aclose()
 
 
-async def test_a_silent_sender_loses_its_place():
-    """Who sends nothing for too long is told so, and another video can be decoded."""
-    with FrameExtractor(max_videos=1, idle_seconds=0.1) as extractor:
-        events = begin(extractor, endless())
-        with pytest.raises(errors.DeadlineExceeded) as caught:
-            async for _ in events:
-                pass
-        assert caught.value.reason == "STREAM_IDLE"
-        assert extractor.videos == 0
-
-
 async def test_closing_ends_the_thread(extractor):
     """Who closes the generator in the middle of a video has ended the work when that returns."""
     for _ in range(3):

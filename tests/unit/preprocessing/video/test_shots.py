@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
 
 from services.mesh.ports import ShotChange, VideoFrame
+from services.preprocessing.pipelines.video.shots import ShotDetector
 from tests.unit.preprocessing.video.films import FASTSTART, corners, film, plain
 from tests.unit.preprocessing.video.test_extract import extract
 
@@ -53,6 +55,18 @@ async def test_a_fade_is_no_cut():
 async def test_a_shot_behind_black():
     """Another picture behind a black one is a new shot, which begins where it is seen."""
     assert await changes([corners()] * 20 + [plain(0, 0, 0)] * 10 + [plain(30, 90, 160)] * 20) == [1.2]
+
+
+async def test_a_cut_to_black():
+    """A shot of a moment before a long black one is told, and no frame is held back for as long as it is black."""
+    red, blue, black = plain(200, 30, 30), plain(30, 30, 200), plain(0, 0, 0)
+    detector = ShotDetector()
+    told = []
+    for number, pixels in enumerate([red] * 5 + [blue] + [black] * 50):
+        event = VideoFrame(number / 25, ())
+        told += detector.add(av.VideoFrame.from_ndarray(pixels), number / 25, event)
+        assert sum(isinstance(each, VideoFrame) for each in told) >= number - 3
+    assert [each.offset_seconds for each in told if isinstance(each, ShotChange)] == [0.2]
 
 
 async def test_motion_is_no_cut():

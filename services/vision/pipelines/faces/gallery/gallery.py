@@ -22,6 +22,7 @@ from services.vision.pipelines.faces.gallery.crypto import Keys, Place, TenantKe
 from services.vision.pipelines.faces.gallery.database import Database
 from services.vision.pipelines.faces.gallery.replica import Replica, Workers
 from services.vision.pipelines.faces.gallery.store import FaceRow, Store
+from services.vision.pipelines.faces.verify import threshold
 
 # Candidates whose names are read from the store at once.
 _CANDIDATES = 500
@@ -131,19 +132,19 @@ class Gallery:
 
         max_distance: 0 for what was measured for the model. Raises FailedPrecondition when there is no face.
         """
+        nearest = threshold(self._encoder.card(), max_distance)
         found = await self._encoder.encode(content, field="image", deadline=deadline)
         model = found.embedding_model
-        threshold = max_distance or float(self._encoder.card(model).postprocess["max_distance"])
         async with _until(deadline):
             # Whatever was answered before this moment counts.
             state = await self._store.state(tenant)
             candidates: list[FaceCandidate] = []
             if state.faces:
                 index = await self._replica.at(tenant, model, state.change)
-                numbers, distances = await self._workers.run(index.within, _vector(found), threshold)
+                numbers, distances = await self._workers.run(index.within, _vector(found), nearest)
                 candidates = await self._candidates(tenant, numbers, distances, max_results)
         return Identification(
-            candidates, replace(found, embedding=None, embedding_model=""), threshold, state.faces, model
+            candidates, replace(found, embedding=None, embedding_model=""), nearest, state.faces, model
         )
 
     async def delete(self, tenant: str, *, face_id: str = "", person_id: str = "", deadline: Deadline) -> int:
