@@ -66,7 +66,8 @@ _LINES = TypeAdapter(Annotated[list[_Line], Field(max_length=_MAX_LINES)])
 class TextReader:
     """Runs models that take `images` uint8[H, W, 3] of any size, and have an output `lines` bytes[1]: JSON.
 
-    A list of {"text": str, "score": 0..1, "corners": [[x, y] * 4]}, corners in fractions of the input.
+    A list of {"text": str, "score": 0..1, "corners": [[x, y] * 4]}, corners in fractions of the input. The text
+    is empty where there is writing that the model cannot read.
     """
 
     def __init__(self, inference: Inference) -> None:
@@ -79,15 +80,21 @@ class TextReader:
 
     async def read(self, picture: Picture, card: ModelCard, *, min_score: float, deadline: Deadline) -> Text:
         """The lines of that score at least. Raises Internal for a model that answers something else than it should."""
+        found = await self.find(picture, card, deadline=deadline)
+        # What is no more than space would be an empty line.
+        lines = [line for line in found if line.score >= min_score and line.text]
+        async with self._free:
+            return await asyncio.to_thread(_text, lines, picture)
+
+    async def find(self, picture: Picture, card: ModelCard, *, deadline: Deadline) -> list[TextLine]:
+        """Every place with writing, also where it cannot be read: `text` is empty there. Raises as `read` does."""
         pixels = picture[model_target(card)]
         arrays = await self._inference.infer(card.name, {"images": pixels.pixels}, ["lines"], deadline=deadline)
         async with self._free:
-            return await asyncio.to_thread(
-                _text, card, arrays["lines"].reshape(-1)[0], pixels.source_region, picture, min_score
-            )
+            return await asyncio.to_thread(_found, card, arrays["lines"].reshape(-1)[0], pixels.source_region, picture)
 
 
-def _text(card: ModelCard, answer: bytes, region: Region, picture: Picture, min_score: float) -> Text:
+def _found(card: ModelCard, answer: bytes, region: Region, picture: Picture) -> list[TextLine]:
     try:
         given = _LINES.validate_json(answer)
     except ValidationError as error:
@@ -95,20 +102,18 @@ def _text(card: ModelCard, answer: bytes, region: Region, picture: Picture, min_
         raise errors.Internal(
             f"model {card.name!r} answered lines that are none ({error.error_count()} faults)", reason="MODEL_FAILED"
         ) from None
-    # What is no more than space would be an empty line.
-    lines = [_line(each, text, region, picture) for each in given if each.score >= min_score and (text := _plain(each))]
+    return [_line(each, region, picture) for each in given]
+
+
+def _text(lines: list[TextLine], picture: Picture) -> Text:
+    """The lines in reading order."""
     if lines:
         corners = np.array([each.corners for each in lines], np.float64) * [picture.width, picture.height]
         lines = [lines[index] for index in reading_order(turned_upright(corners))]
     return Text(lines, picture.width, picture.height)
 
 
-def _plain(line: _Line) -> str:
-    """Its text on one line, since lines are joined by line breaks."""
-    return " ".join(line.text.split())
-
-
-def _line(line: _Line, text: str, region: Region, picture: Picture) -> TextLine:
+def _line(line: _Line, region: Region, picture: Picture) -> TextLine:
     width, height = region.x_max - region.x_min, region.y_max - region.y_min
     points = [(region.x_min + x * width, region.y_min + y * height) for x, y in line.corners]
     top_left, top_right, bottom_right, bottom_left = points
@@ -116,12 +121,18 @@ def _line(line: _Line, text: str, region: Region, picture: Picture) -> TextLine:
     across = (top_right[0] - top_left[0] + bottom_right[0] - bottom_left[0]) * picture.width
     down = (top_right[1] - top_left[1] + bottom_right[1] - bottom_left[1]) * picture.height
     return TextLine(
-        text,
+        " ".join(line.text.split()),  # on one line, since lines are joined by line breaks
         line.score,
         (top_left, top_right, bottom_right, bottom_left),
         Region(_clip(min(xs)), _clip(min(ys)), _clip(max(xs)), _clip(max(ys))),
-        degrees(atan2(down, across)),
+        _orientation(down, across),
     )
+
+
+def _orientation(down: float, across: float) -> float:
+    """Degrees clockwise, above -180 to 180; to a hundredth, so that upside down has one sign, in float32 too."""
+    turned = round(degrees(atan2(down, across)), 2)
+    return 180.0 if turned == -180 else turned  # noqa: PLR2004 - half a turn
 
 
 def _clip(value: float) -> float:

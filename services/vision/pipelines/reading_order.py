@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 Rectangles = NDArray[np.float64]
 
-# A page has columns where a gap down the page has at least so many lines on either side, which are so many times as
-# wide as they are high (a list of names and prices is read row by row), and only so few lines, as a share, cross it.
+# A page has columns where a gap down the page has at least so many lines on either side, of which this share are so
+# many times as wide as they are high (a list of names and prices is read row by row), and only so few lines, as a
+# share, cross it.
 _COLUMN_LINES = 3
+_WIDE = 0.5
 _COLUMN_PROPORTION = 5
 _CROSSING = 0.2
 # What is side by side overlaps in height by this share of the less high.
@@ -40,17 +42,18 @@ def reading_order(lines: Rectangles) -> list[int]:
     A page is cut at the gap between two columns, and its columns again; a line across the gap, for example a heading,
     stands between what is above and what is below it.
     """
-    return _ordered(lines, list(range(len(lines))))
+    return _ordered(lines, sorted(range(len(lines)), key=lambda index: float(lines[index, 1] + lines[index, 3])))
 
 
 def _ordered(lines: Rectangles, chosen: list[int]) -> list[int]:
+    """The chosen ones, which come from the top. It calls itself once for each column, of _COLUMN_LINES at least."""
     gap = _gap(lines[chosen])
     if gap is None:
         return [index for row in _rows(lines, chosen) for index in row]
     left: list[int] = []
     right: list[int] = []
     ordered: list[int] = []
-    for index in sorted(chosen, key=lambda index: _middle(lines[index])):
+    for index in chosen:
         if lines[index, 2] <= gap:
             left.append(index)
         elif lines[index, 0] >= gap:
@@ -62,46 +65,43 @@ def _ordered(lines: Rectangles, chosen: list[int]) -> list[int]:
 
 
 def _gap(lines: Rectangles) -> float | None:
-    """Where the page is best cut into two columns, if anywhere."""
-    best: tuple[int, float] | None = None
+    """Where the page is best cut into two columns, if anywhere: of the gaps that the fewest lines cross the first."""
+    if len(lines) < 2 * _COLUMN_LINES:
+        return None
+    by_end, from_start = lines[lines[:, 2].argsort()], lines[lines[:, 0].argsort()[::-1]]
     # Where a column begins there is a gap before it.
-    for edge in np.unique(lines[:, 0]):
-        left, right = lines[lines[:, 2] <= edge], lines[lines[:, 0] >= edge]
-        crossing = len(lines) - len(left) - len(right)
-        if crossing <= _CROSSING * len(lines) and _is_column(left) and _is_column(right) and _level(left, right):
-            best = min(best or (crossing, float(edge)), (crossing, float(edge)))
-    return best[1] if best else None
+    edges = np.unique(lines[:, 0])
+    left = np.searchsorted(by_end[:, 2], edges, side="right")
+    right = len(lines) - np.searchsorted(from_start[::-1, 0], edges, side="left")
+    crossing = len(lines) - left - right
+    fits = (crossing <= _CROSSING * len(lines)) & (left >= _COLUMN_LINES) & (right >= _COLUMN_LINES)
+    edges, left, right, crossing = edges[fits], left[fits], right[fits], crossing[fits]
+    one, other = _columns(by_end)[left - 1], _columns(from_start)[right - 1]
+    columns = (one[:, 2] >= _WIDE) & (other[:, 2] >= _WIDE) & _share_in_height(one, other)
+    return float(edges[columns][crossing[columns].argmin()]) if columns.any() else None
 
 
-def _is_column(lines: Rectangles) -> bool:
-    if len(lines) < _COLUMN_LINES:
-        return False
+def _columns(lines: Rectangles) -> Rectangles:
+    """Of the first line, the first two and so on: y_min, y_max, and the share of those that are wide. float64[N, 3]."""
     sides = lines[:, 2:] - lines[:, :2]
-    return bool(np.median(sides[:, 0] / np.maximum(sides[:, 1], 1e-9)) >= _COLUMN_PROPORTION)
-
-
-def _level(left: Rectangles, right: Rectangles) -> bool:
-    """Whether two columns stand side by side, rather than one below the other."""
-    return _share_in_height(
-        np.array([left[:, 1].min(), left[:, 3].max()]), np.array([right[:, 1].min(), right[:, 3].max()])
-    )
+    wide = sides[:, 0] >= _COLUMN_PROPORTION * np.maximum(sides[:, 1], 1e-9)
+    share = np.cumsum(wide) / np.arange(1, len(lines) + 1)
+    return np.stack([np.minimum.accumulate(lines[:, 1]), np.maximum.accumulate(lines[:, 3]), share], axis=1)
 
 
 def _rows(lines: Rectangles, chosen: Sequence[int]) -> list[list[int]]:
-    """Lines side by side, from left to right; rows downwards."""
+    """Lines side by side, from left to right; rows downwards. chosen: from the top."""
     rows: list[list[int]] = []
-    for index in sorted(chosen, key=lambda index: _middle(lines[index])):
-        if rows and _share_in_height(lines[rows[-1][-1]][[1, 3]], lines[index][[1, 3]]):
+    for index in chosen:
+        if rows and _share_in_height(lines[rows[-1][-1], 1::2], lines[index, 1::2]):
             rows[-1].append(index)
         else:
             rows.append([index])
     return [sorted(row, key=lambda index: float(lines[index, 0])) for row in rows]
 
 
-def _share_in_height(one: Rectangles, other: Rectangles) -> bool:
-    common = min(one[1], other[1]) - max(one[0], other[0])
-    return bool(common > _SIDE_BY_SIDE * min(one[1] - one[0], other[1] - other[0]))
-
-
-def _middle(line: Rectangles) -> float:
-    return float(line[1] + line[3])
+def _share_in_height(one: Rectangles, other: Rectangles) -> NDArray[np.bool_]:
+    """Whether what stretches from y_min to y_max is side by side, not one below the other. float64[..., 2 or more]."""
+    common = np.minimum(one[..., 1], other[..., 1]) - np.maximum(one[..., 0], other[..., 0])
+    smaller = np.minimum(one[..., 1] - one[..., 0], other[..., 1] - other[..., 0])
+    return np.asarray(common > _SIDE_BY_SIDE * smaller)

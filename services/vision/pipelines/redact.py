@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
 from services.mesh.ports import EncodedImage, Preprocessor, Redaction, Region, Target
 from services.mesh.together import together
-from services.vision.pipelines.boxes import as_box, enlarged, suppress
+from services.vision.pipelines.boxes import as_box, as_region, enlarged, suppress
+from services.vision.pipelines.covering import covering
 from services.vision.pipelines.faces.find import DETECTION, FaceFinder
-from services.vision.pipelines.fields import renamed
 from services.vision.pipelines.picture import Picture, model_target, open_picture
 from services.vision.pipelines.read import READING, TextReader
 
 Kind = Literal["face", "text", "box"]
 
-# Lines that are hard to read are covered all the same.
-_MIN_TEXT_SCORE = 0.3
 _MAX_FACES = 100
 # A model that takes pictures of any size looks for faces at twice its own size too, where small ones are.
 _LARGER = 2
-# What preprocessing covers at once.
-_MAX_REGIONS = 1000
 # Covers nothing, but takes the metadata away.
 _NOWHERE = Region(0, 0, 0, 0)
 
@@ -71,6 +67,8 @@ class Redactor:
     ) -> Redacted:
         """Cover the faces and the writing found, if wanted, with a margin around them, and the boxes as they are.
 
+        Writing is covered whether or not it can be read. Where there are very many places, what lies between them may
+        be covered too, see `covering`.
         Raises what picking models and the ports raise.
         """
         face_cards = _scales(self._models.pick(DETECTION, "")) if faces else []
@@ -103,24 +101,15 @@ class Redactor:
         return [CoveredPlace(faces[index].box, "face") for index in suppress(boxes)]
 
     async def _find_text(self, picture: Picture, card: ModelCard, deadline: Deadline) -> list[CoveredPlace]:
-        found = await self._reader.read(picture, card, min_score=_MIN_TEXT_SCORE, deadline=deadline)
-        return [CoveredPlace(line.box, "text") for line in found.lines]
+        found = await self._reader.find(picture, card, deadline=deadline)
+        return [CoveredPlace(line.box, "text") for line in found]
 
     async def _cover(
         self, content: bytes, regions: Sequence[Region], method: Redaction, deadline: Deadline
     ) -> EncodedImage:
-        """In as many passes as it takes."""
-        first, *others = [regions[start : start + _MAX_REGIONS] for start in range(0, len(regions), _MAX_REGIONS)] or [
-            [_NOWHERE]
-        ]
-        try:
-            image = await self._preprocessor.redact_image(content, first, method=method, deadline=deadline)
-            for more in others:
-                image = await self._preprocessor.redact_image(image.content, more, method=method, deadline=deadline)
-        except errors.InvalidArgument as error:
-            # Preprocessing's word for them; what is found is never too much.
-            raise renamed(error, "regions", "boxes") from None
-        return image
+        boxes = np.array([as_box(region) for region in regions or [_NOWHERE]])
+        few = [as_region(box) for box in await asyncio.to_thread(covering, boxes)]
+        return await self._preprocessor.redact_image(content, few, method=method, deadline=deadline)
 
 
 def _scales(card: ModelCard) -> list[ModelCard]:

@@ -125,9 +125,11 @@ def test_nothing_left_to_cover(saved):
 
 
 def test_too_much_to_cover(saved):
-    """Places of more than eight times the picture's area are refused before it is decoded."""
+    """Places of more than eight times the picture's area are refused before it is decoded, but for a small picture."""
+    large = saved(Image.new("L", (2048, 2049)), "PNG")
     with pytest.raises(errors.InvalidArgument, match="8 times"):
-        redact.redact(saved(noise(), "PNG"), [Region(0, 0, 1, 1)] * 9, method="blur")
+        redact.redact(large, [Region(0, 0, 1, 1)] * 9, method="blur")
+    redact.redact(saved(noise(), "PNG"), [Region(0, 0, 1, 1)] * 100, method="fill")
 
 
 def test_an_answer_has_a_bound(saved, monkeypatch):

@@ -61,10 +61,25 @@ async def test_the_orientation_of_a_line(angle):
     assert math.cos(math.radians(found.lines[0].orientation_degrees - angle)) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("tilt", [0.0, -0.0, 1e-9, -1e-9])
+async def test_upside_down_has_one_sign(tilt):
+    """A line upside down is turned by 180 degrees, never by -180."""
+    corners = [[0.9, 0.5 + tilt], [0.1, 0.5], [0.1, 0.4], [0.9, 0.4 + tilt]]
+    found = await read({"text": "x", "score": 1, "corners": corners})
+    assert found.lines[0].orientation_degrees == 180
+
+
 async def test_a_line_is_one_line():
     """Line breaks inside a line become spaces, and one without a character is none."""
     found = await read(line("a\nb\u2028 c", (0.1, 0.1, 0.9, 0.2)), line(" \n", (0.1, 0.5, 0.9, 0.6)))
     assert found.text == "a b c"
+
+
+async def test_what_cannot_be_read_is_left_out():
+    """A place where the model reads nothing is no line, whatever its score."""
+    unread = (0.1, 0.5, 0.9, 0.6)
+    found = await read(line("a", (0.1, 0.1, 0.9, 0.2)), line("", unread, score=0), line("", unread, score=1))
+    assert [each.text for each in found.lines] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +154,12 @@ def test_a_turned_page_is_read_as_an_upright_one(angle):
     aside = [[[1000, 0], [1000, 100], [980, 100], [980, 0]]] @ np.array([[cosine, sine], [-sine, cosine]])
     order = reading_order(turned_upright(np.concatenate([turned, aside])))
     assert [index for index in order if index < len(boxes)] == list(range(len(boxes)))
+
+
+def test_more_columns_than_any_page_has():
+    """A hostile page of 666 columns of three lines each, the most that a model may answer, is put in order too."""
+    page = np.array([row for column in range(666) for row in rows(200 * column, 190, 3)], float)
+    assert reading_order(page) == list(range(len(page)))
 
 
 def test_points_are_no_trouble():

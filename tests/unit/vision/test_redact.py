@@ -76,15 +76,17 @@ async def test_unlikely_faces_are_covered_too(score, kinds):
     assert [each.kind for each in found.regions] == kinds
 
 
-async def test_lines_that_are_hard_to_read_are_covered_too():
-    """Down to 0.3; the margin may be none."""
+async def test_writing_is_covered_whether_or_not_it_can_be_read():
+    """Whatever its score, and where the model reads nothing at all; the margin may be none."""
 
     def writing(*_):
-        return lines(line("x", (0.25, 0.25, 0.5, 0.5), score=0.31), line("y", (0, 0, 0.5, 0.1), score=0.29))
+        return lines(line("", (0.25, 0.25, 0.5, 0.5), score=0), line("y", (0, 0, 0.5, 0.125), score=0.01))
 
     found, preprocessor = await redacted(writing, text=True, margin=0, method=pb.REDACTION_METHOD_BLUR)
-    assert preprocessor.redacted == [("blur", [Region(0.25, 0.25, 0.5, 0.5)])]
-    assert [each.kind for each in found.regions] == ["text"]
+    ((method, regions),) = preprocessor.redacted
+    assert method == "blur"
+    assert {Region(0.25, 0.25, 0.5, 0.5), Region(0, 0, 0.5, 0.125)} == set(regions)
+    assert [each.kind for each in found.regions] == ["text", "text"]
 
 
 async def test_given_places_are_covered_as_they_are():
@@ -114,11 +116,20 @@ async def test_where_nothing_is_found_the_metadata_goes_all_the_same():
 
 
 async def test_more_places_than_are_covered_at_once():
-    """A page of more than a thousand lines is covered in two passes, the second on what came of the first."""
+    """A page of more than a thousand lines is covered in one call, with neighbours as one; the answer tells all."""
     page = [line("x", (0.1, index / 1200, 0.2, (index + 0.5) / 1200)) for index in range(1200)]
     found, preprocessor = await redacted(lambda *_: lines(*page), text=True)
-    assert [len(regions) for _, regions in preprocessor.redacted] == [1000, 200]
+    ((_, regions),) = preprocessor.redacted
+    assert len(regions) == 600
     assert len(found.regions) == 1200
+
+
+async def test_places_inside_others_are_covered_once():
+    """A hundred boxes over the whole picture are one."""
+    whole = media_pb2.BoundingBox(x_max=1, y_max=1)
+    found, preprocessor = await redacted(boxes=[BOX] + [whole] * 99)
+    assert preprocessor.redacted == [("fill", [Region(0, 0, 1, 1)])]
+    assert len(found.regions) == 100
 
 
 async def test_what_cannot_be_looked_for_fails_the_call():
@@ -130,18 +141,6 @@ async def test_what_cannot_be_looked_for_fails_the_call():
     ):
         code, *_ = await failure(stub.RedactImage(pb.RedactImageRequest(image=IMAGE, faces=True, boxes=[BOX])))
     assert (code, preprocessor.redacted) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
-
-
-async def test_places_that_are_too_large_in_all_are_named():
-    """What preprocessing calls regions are the caller's boxes."""
-
-    class Strict(FakePreprocessor):
-        async def redact_image(self, content, regions, *, method, deadline):
-            raise errors.InvalidArgument.field("regions", "takes less")
-
-    async with pictures(preprocessor=Strict()) as (stub, _):
-        code, _, bad, _ = await failure(stub.RedactImage(pb.RedactImageRequest(image=IMAGE, boxes=[BOX])))
-    assert (code, bad.field_violations[0].field) == (grpc.StatusCode.INVALID_ARGUMENT, "boxes")
 
 
 @pytest.mark.parametrize(

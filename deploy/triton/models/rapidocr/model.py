@@ -1,5 +1,7 @@
 """Text on pictures with RapidOCR (PP-OCR): a picture -> JSON list of {"text", "score", "corners"}, one for each line.
 
+A place that was found but cannot be read, as in a script that the model does not know, has no text and a score of 0.
+
 corners: the four of the line, clockwise as one reads it: the first is where its first letter begins at the top, so that
 the way from the first to the second is the way of writing. Fractions of the picture as [x, y]. Top to bottom otherwise.
 """
@@ -123,7 +125,7 @@ class TritonPythonModel:
         # The classifier errs with short words, and a lone 1 is taller than wide though it stands.
         self._recognize([(line, turns) for line in lines if line.doubtful() for turns in line.other_turns()])
         size = np.array([picture.shape[1], picture.shape[0]])
-        return [line.found(size) for line in lines if line.text.strip()]
+        return [line.found(size) for line in lines]
 
     def _recognize(self, tries: list[tuple[Line, int]]) -> None:
         """Read each line, turned so often to the left, and keep what reads best."""
@@ -131,7 +133,7 @@ class TritonPythonModel:
             return
         read = self._reader.recognize_txt([line.upright(turns) for line, turns in tries])
         for (line, turns), text, score in zip(tries, read.txts, read.scores, strict=True):
-            if score > line.score:
+            if text.strip() and score > line.score:
                 line.text, line.score, line.turns = text, float(score), turns
 
 

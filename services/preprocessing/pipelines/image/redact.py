@@ -16,6 +16,8 @@ from services.preprocessing.pipelines.image.opened import FIELD, decode, open_pi
 MAX_ANSWER_BYTES = 40 * 1024 * 1024
 # Places may lie on each other; each is painted, so that a thousand as large as the picture would take minutes.
 MAX_TIMES_COVERED = 8
+# In pixels; what is no more than this is soon painted, however small the picture.
+ALWAYS_COVERED = 32 * 1024 * 1024
 
 _JPEG_QUALITY = 92
 # zlib's own default takes three times as long and saves a few per cent.
@@ -34,12 +36,13 @@ def redact(content: bytes, regions: Sequence[Region], *, method: Redaction) -> E
     regions: inside the picture; each is covered out to whole pixels. A JPEG stays one, other formats become PNG, and of
     an animation the first frame is taken.
     Raises InvalidArgument for anything that is not a sound picture within the limits of `opened`, when the regions
-    cover it more than MAX_TIMES_COVERED times, and when the answer would be larger than MAX_ANSWER_BYTES.
+    cover it more than MAX_TIMES_COVERED times and ALWAYS_COVERED pixels, and when the answer would be larger than
+    MAX_ANSWER_BYTES.
     """
     opened = open_picture(content)
     boxes = [_box(region, opened.size) for region in regions]
     covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
-    if covered > MAX_TIMES_COVERED * math.prod(opened.size):
+    if covered > max(ALWAYS_COVERED, MAX_TIMES_COVERED * math.prod(opened.size)):
         raise errors.InvalidArgument.field(
             "regions", f"takes places of at most {MAX_TIMES_COVERED} times the picture's own area in all"
         )

@@ -105,6 +105,16 @@ def test_what_reads_well_is_read_once(model):
     assert library.reads == 1
 
 
+@pytest.mark.parametrize("text", ["", " "])
+def test_what_cannot_be_read_is_told_all_the_same(model, text):
+    """A place that the detector found stays, without text and with a score of 0: it may have to be covered."""
+    library = Library(BOX, crop(20, 80))
+    library.recognize_txt = lambda crops: SimpleNamespace(txts=[text] * len(crops), scores=[0.6] * len(crops))
+    (line,) = read(model(library), WHITE)
+    assert (line["text"], line["score"]) == ("", 0)
+    assert line["corners"][0] == pytest.approx([10 / 400, 20 / 300], abs=1e-4)
+
+
 def test_no_text(model):
     """A picture without text has no lines."""
     assert read(model(Library(None, None)), WHITE) == []
