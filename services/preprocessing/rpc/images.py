@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
-from services.mesh import errors, tensor
+from services.mesh import tensor
 from services.mesh.interceptors import Context
 from services.mesh.pictures import FITS, REDACTIONS, pixels_to_proto, region_from_proto, region_to_proto
 from services.mesh.ports import Fit, Redaction, Target
 from services.mesh.request import one_of, request_id
 from services.mesh.server import budget
+from services.preprocessing.pipelines.image.checks import MAX_REGIONS, MAX_TARGETS, require_count
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.rpc.content import content_of
 
@@ -19,8 +20,6 @@ _FITS: dict[int, Fit] = {value: fit for fit, value in FITS.items()}
 _FITS[pb.FIT_UNSPECIFIED] = "stretch"
 _METHODS: dict[int, Redaction] = {value: method for method, value in REDACTIONS.items()}
 _METHODS[pb.REDACTION_METHOD_UNSPECIFIED] = "fill"
-# Of any list: an empty message takes two bytes, and reading a million of them seconds.
-_MOST = 1000
 
 
 class ImageRpcs(preprocessing_pb2_grpc.PreprocessingServiceServicer):
@@ -68,7 +67,8 @@ class ImageRpcs(preprocessing_pb2_grpc.PreprocessingServiceServicer):
         """A picture with places covered."""
         echo, deadline = request_id(request), budget(context)
         method = _METHODS[one_of("method", request.method, _METHODS)]
-        _require_few("regions", request.regions)
+        # An empty message takes two bytes, and reading a million of them seconds.
+        require_count("regions", request.regions, "places", most=MAX_REGIONS)
         covered = await self._pipelines.redact_image(
             await content_of("image", request.image, self._pipelines, deadline),
             [region_from_proto(box) for box in request.regions],
@@ -78,12 +78,14 @@ class ImageRpcs(preprocessing_pb2_grpc.PreprocessingServiceServicer):
         return pb.RedactImageResponse(content=covered.content, media_type=covered.media_type, request_id=echo)
 
 
-def to_targets(field: str, targets: Sequence[pb.ImageTarget]) -> list[Target]:
+def to_targets(
+    field: str, targets: Sequence[pb.ImageTarget], *, fewest: int = 1, most: int = MAX_TARGETS
+) -> list[Target]:
     """What is asked of a picture or frame. field: names the list.
 
-    Raises InvalidArgument for an unknown fit, and for far too many before any is read; pipelines have stricter limits.
+    Raises InvalidArgument for an unknown fit, and for too few or too many before any is read.
     """
-    _require_few(field, targets)
+    require_count(field, targets, "targets", fewest=fewest, most=most)
     return [
         Target(
             target.width,
@@ -94,8 +96,3 @@ def to_targets(field: str, targets: Sequence[pb.ImageTarget]) -> list[Target]:
         )
         for index, target in enumerate(targets)
     ]
-
-
-def _require_few(field: str, items: Sequence[object]) -> None:
-    if len(items) > _MOST:
-        raise errors.InvalidArgument.field(field, f"takes fewer items, got {len(items)}")

@@ -15,7 +15,7 @@ from services.mesh.pictures import pixels_to_proto
 from services.mesh.ports import ShotChange, VideoEnd, VideoEvent, VideoFrame
 from services.mesh.request import request_id
 from services.mesh.server import budget
-from services.preprocessing.pipelines.inputs import InputPipelines
+from services.preprocessing.pipelines.inputs import MAX_FRAME_TARGETS, InputPipelines
 from services.preprocessing.rpc.images import to_targets
 
 MAX_CHUNK_BYTES = 1024 * 1024
@@ -36,7 +36,7 @@ class VideoRpcs(preprocessing_pb2_grpc.PreprocessingServiceServicer):
         echo = request_id(config)
         events = self._pipelines.extract_frames(
             _chunks(request_iterator),
-            to_targets("config.targets", config.targets),
+            to_targets("config.targets", config.targets, fewest=0, most=MAX_FRAME_TARGETS),
             frames_per_second=config.frames_per_second,
             detect_shot_changes=config.detect_shot_changes,
             deadline=budget(context, default_seconds=LONGEST_SECONDS),

@@ -32,8 +32,7 @@ def check_targets(
     field: names their list in errors. Raises InvalidArgument when there are too few or too many, when they have more
     than max_pixels in all, or when one has a size, share or region out of range.
     """
-    if not fewest <= len(targets) <= most:
-        raise errors.InvalidArgument.field(field, f"takes {fewest} to {most} targets, got {len(targets)}")
+    require_count(field, targets, "targets", fewest=fewest, most=most)
     checked = [_target(f"{field}[{index}]", target) for index, target in enumerate(targets)]
     pixels = sum(target.width * target.height for target in checked)
     if pixels > max_pixels:
@@ -46,8 +45,7 @@ def check_regions(regions: Sequence[Region]) -> list[Region]:
 
     Raises InvalidArgument when there are none or too many, or when one has no sides, or a side before its other side.
     """
-    if not 1 <= len(regions) <= MAX_REGIONS:
-        raise errors.InvalidArgument.field("regions", f"takes 1 to {MAX_REGIONS} places, got {len(regions)}")
+    require_count("regions", regions, "places", most=MAX_REGIONS)
     for index, region in enumerate(regions):
         if not (region.x_min <= region.x_max and region.y_min <= region.y_max):  # nor for NaN
             raise errors.InvalidArgument.field(
@@ -55,6 +53,12 @@ def check_regions(regions: Sequence[Region]) -> list[Region]:
             )
     cut = [_cut(region) for region in regions]
     return [region for region in cut if region.x_min < region.x_max and region.y_min < region.y_max]
+
+
+def require_count(field: str, items: Sequence[object], things: str, *, fewest: int = 1, most: int) -> None:
+    """Raise InvalidArgument when a list has too few items or too many. Ask it before each of them is looked at."""
+    if not fewest <= len(items) <= most:
+        raise errors.InvalidArgument.field(field, f"takes {fewest} to {most} {things}, got {len(items)}")
 
 
 def _target(field: str, target: Target) -> Target:
