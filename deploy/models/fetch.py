@@ -220,7 +220,8 @@ def _download_commands(package: str) -> list[list[str]]:
         "--dest",
         ".",
     ]
-    return [[*pip, "--only-binary", ":all:", name], [*pip, "--no-binary", ":all:", name]]
+    # What pip needs to look into the sdist comes as wheels: building that, CMake for instance, would take an hour.
+    return [[*pip, "--only-binary", ":all:", name], [*pip, "--no-binary", name.partition("==")[0], name]]
 
 
 def _npm() -> list[str]:

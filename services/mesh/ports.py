@@ -137,6 +137,56 @@ class Sound:
     duration_seconds: float
 
 
+AudioEncoding = Literal["container", "linear16", "mulaw", "alaw", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """What the bytes of a stream of sound mean. A container tells its rate and channels itself: they are 0 then."""
+
+    encoding: AudioEncoding = "container"
+    sample_rate_hertz: int = 0
+    channels: int = 0
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """Of the stream; None for a container."""
+        width = {"linear16": 2, "mulaw": 1, "alaw": 1, "float32": 4}.get(self.encoding)
+        return None if width is None else float(width * self.channels * self.sample_rate_hertz)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPiece:
+    """Samples of a stream that follow those of the piece before.
+
+    samples: float32[T], one channel, -1..1, of at most a second. offset_seconds: of the first one, from the beginning.
+    speech: float32[N], the probability of speech of each window of 512 samples that ends in this piece, if wanted.
+    bytes_received: of the stream, when this piece was made.
+    """
+
+    samples: NDArray[np.float32]
+    offset_seconds: float
+    speech: NDArray[np.float32]
+    bytes_received: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoundEnd:
+    """The end of a stream of sound: its length, what it was, and whether some of it was damaged."""
+
+    duration_seconds: float
+    source_sample_rate_hertz: int
+    source_channels: int
+    source_codec: str
+    damaged: bool
+
+
+SoundEvent = SoundPiece | SoundEnd
+
+# Samples of one window of SoundPiece.speech, at 16,000 a second.
+SPEECH_WINDOW = 512
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """Where a sentence stands in its text, in code points, without the white space around it."""
@@ -205,6 +255,23 @@ class Preprocessor(Protocol):
 
     async def fetch_media(self, uri: str, *, field: str, deadline: Deadline) -> bytes:
         """What lies at an address that the operator allows. field: its name in errors. Also raises NotFound."""
+        ...
+
+    def stream_audio(
+        self,
+        chunks: AsyncIterator[bytes],
+        audio_format: AudioFormat,
+        *,
+        sample_rate_hertz: int,
+        measure_speech: bool,
+        field: str,
+        deadline: Deadline,
+    ) -> AsyncGenerator[SoundEvent, None]:
+        """Decode, mix to one channel and resample sound while it comes; the last event is SoundEnd.
+
+        chunks: each of 1 byte to 1 MiB; one is read when the work needs it. Closing the generator ends the work.
+        measure_speech: whether pieces tell when somebody speaks; only at 16,000 hertz. field: its name in errors.
+        """
         ...
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from maas.type.v1 import media_pb2
-from services.mesh import errors, frames, tensor
+from services.mesh import errors, frames, sounds, tensor
 from services.mesh.channel import open_channel
 from services.mesh.client import call
 from services.mesh.pictures import REDACTIONS, pixels_from_proto, region_to_proto, target_to_proto
 from services.mesh.ports import (
+    AudioFormat,
     DetectedLanguage,
     EncodedImage,
     Pixels,
@@ -24,6 +25,7 @@ from services.mesh.ports import (
     Region,
     Sentence,
     Sound,
+    SoundEvent,
     Target,
     Tokens,
     VideoEvent,
@@ -146,6 +148,27 @@ class RemotePreprocessor:
         except errors.InvalidArgument as error:
             raise _renamed(error, field) from None
         return response.content
+
+    def stream_audio(
+        self,
+        chunks: AsyncIterator[bytes],
+        audio_format: AudioFormat,
+        *,
+        sample_rate_hertz: int,
+        measure_speech: bool,
+        field: str,
+        deadline: Deadline,
+    ) -> AsyncGenerator[SoundEvent, None]:
+        """Decode, mix to one channel and resample sound while it comes; see the port."""
+        return sounds.stream_audio(
+            self._stub,
+            chunks,
+            audio_format,
+            sample_rate_hertz=sample_rate_hertz,
+            measure_speech=measure_speech,
+            field=field,
+            deadline=deadline,
+        )
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
         """Decode, mix to one channel and resample a recording; see the port."""

@@ -34,12 +34,14 @@ class Servicer:
     add: the generated add_...Servicer_to_server; None for a service that another process answers, of which this one
         tells the health and the contract only.
     ready: whether it can answer now; its health status follows.
+    drain: told when the server stops taking calls, so that streams which would outlast it end themselves in good order.
     """
 
     name: str
     add: Callable[[Any, grpc.aio.Server], None] | None = None
     implementation: object = None
     ready: Callable[[], bool] = lambda: True
+    drain: Callable[[], None] = lambda: None
 
 
 App = Callable[[Any], AbstractAsyncContextManager[Sequence[Servicer]]]
@@ -101,6 +103,8 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
     finally:
         watcher.cancel()
         await health_servicer.enter_graceful_shutdown()
+        for servicer in servicers:
+            servicer.drain()
         await server.stop(settings.drain_seconds)
 
 

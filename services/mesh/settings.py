@@ -91,6 +91,9 @@ class PreprocessingSettings(BaseSettings):
     )
 
     max_videos: int = Field(4, gt=0, description="videos decoded at once; those beyond it fail with RESOURCE_EXHAUSTED")
+    max_audio_streams: int = Field(
+        64, gt=0, description="streams of sound decoded at once; those beyond it fail with RESOURCE_EXHAUSTED"
+    )
     max_spooled_bytes: int = Field(
         512 * MEBIBYTE, gt=0, description="on disk, of a video's file that must come whole before it can be decoded"
     )

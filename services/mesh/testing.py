@@ -14,7 +14,9 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard, Models
 from services.mesh.ports import (
+    SPEECH_WINDOW,
     Array,
+    AudioFormat,
     DetectedLanguage,
     EncodedImage,
     Pixels,
@@ -22,6 +24,9 @@ from services.mesh.ports import (
     Region,
     Sentence,
     Sound,
+    SoundEnd,
+    SoundEvent,
+    SoundPiece,
     Target,
     Tokens,
     VideoEnd,
@@ -30,6 +35,9 @@ from services.mesh.ports import (
 )
 from services.mesh.server import Servicer, serving
 from services.mesh.settings import ServiceSettings
+
+# What FakePreprocessor takes for speech.
+_AUDIBLE = 0.01
 
 
 @dataclass
@@ -152,6 +160,29 @@ class FakePreprocessor:
         """The address itself."""
         self._raise()
         return uri.encode()
+
+    async def stream_audio(
+        self,
+        chunks: AsyncIterator[bytes],
+        audio_format: AudioFormat,
+        *,
+        sample_rate_hertz: int,
+        measure_speech: bool,
+        field: str,
+        deadline: Deadline,
+    ) -> AsyncGenerator[SoundEvent, None]:
+        """Each chunk as float32 samples, whatever the format says; a window with a sample above .01 is speech."""
+        self._raise()
+        samples, received = np.empty(0, np.float32), 0
+        async for chunk in chunks:
+            received += len(chunk)
+            piece = np.frombuffer(chunk, np.float32)
+            windows = len(samples) // SPEECH_WINDOW, (len(samples) + len(piece)) // SPEECH_WINDOW
+            offset, samples = len(samples) / sample_rate_hertz, np.concatenate([samples, piece])
+            loudest = [np.abs(samples[each * SPEECH_WINDOW :][:SPEECH_WINDOW]).max() for each in range(*windows)]
+            speech = [float(each > _AUDIBLE) for each in loudest]
+            yield SoundPiece(piece, offset, np.array(speech if measure_speech else [], np.float32), received)
+        yield SoundEnd(len(samples) / sample_rate_hertz, sample_rate_hertz, 1, "pcm_f32le", damaged=False)
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
         """A second of silence."""

@@ -14,6 +14,7 @@ from services.mesh import errors
 from services.mesh.backends import ModelServer
 from services.mesh.deadline import Deadline
 from services.mesh.ports import (
+    AudioFormat,
     DetectedLanguage,
     EncodedImage,
     Pixels,
@@ -21,6 +22,7 @@ from services.mesh.ports import (
     Region,
     Sentence,
     Sound,
+    SoundEvent,
     Target,
     Tokens,
     VideoEvent,
@@ -95,6 +97,26 @@ class LocalPreprocessor:
         """What lies at an address that the operator allows; see the port."""
         async with _step("FetchMedia", deadline):
             return await self._pipelines.fetch_media(uri, field=field, deadline=deadline)
+
+    def stream_audio(
+        self,
+        chunks: AsyncIterator[bytes],
+        audio_format: AudioFormat,
+        *,
+        sample_rate_hertz: int,
+        measure_speech: bool,
+        field: str,
+        deadline: Deadline,
+    ) -> AsyncGenerator[SoundEvent, None]:
+        """Decode, mix to one channel and resample sound while it comes; see the port."""
+        return self._pipelines.stream_audio(
+            chunks,
+            audio_format,
+            sample_rate_hertz=sample_rate_hertz,
+            measure_speech=measure_speech,
+            field=field,
+            deadline=deadline,
+        )
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
         """Decode, mix to one channel and resample a recording; see the port."""

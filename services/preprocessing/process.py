@@ -13,6 +13,9 @@ from services.mesh.settings import PreprocessingSettings
 from services.preprocessing.pipelines.fetch.fetcher import Fetcher, open_fetcher
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
+from services.preprocessing.pipelines.sound import denoise, speech
+from services.preprocessing.pipelines.sound.sounds import Sounds
+from services.preprocessing.pipelines.sound.stream import SoundStreamer
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
@@ -32,10 +35,15 @@ async def open_pipelines(settings: PreprocessingSettings, server: ModelServer) -
             max_videos=settings.max_videos,
             max_spooled_bytes=settings.max_spooled_bytes,
         ) as extractor,
+        SoundStreamer(max_streams=settings.max_audio_streams) as streamer,
     ):
-        async with server.watching([TASK]) as models, _fetcher(settings) as fetcher:
+        async with (
+            server.watching([TASK], [speech.TASK, denoise.TASK]) as models,
+            _fetcher(settings) as fetcher,
+        ):
             identifier = LanguageIdentifier(server.inference, models)
-            yield InputPipelines(tokenizers, workers, identifier, fetcher, extractor)
+            sounds = Sounds(streamer, server.inference, models)
+            yield InputPipelines(tokenizers, workers, identifier, fetcher, extractor=extractor, sounds=sounds)
 
 
 def _fetcher(settings: PreprocessingSettings) -> AbstractAsyncContextManager[Fetcher]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from google.protobuf.duration_pb2 import Duration
-
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from services.mesh import errors, tensor
+from services.mesh.durations import to_duration
 from services.mesh.interceptors import Context
 from services.mesh.ports import DetectedLanguage, Sentence
 from services.mesh.request import one_of, request_id
@@ -18,6 +17,7 @@ from services.preprocessing.pipelines.image import opened
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.rpc.content import content_of
 from services.preprocessing.rpc.images import ImageRpcs
+from services.preprocessing.rpc.sound import SoundRpcs
 from services.preprocessing.rpc.video import VideoRpcs
 
 FORMS: Mapping[int, text.Form] = {
@@ -27,7 +27,7 @@ FORMS: Mapping[int, text.Form] = {
 }
 
 
-class PreprocessingServicer(ImageRpcs, VideoRpcs):
+class PreprocessingServicer(ImageRpcs, VideoRpcs, SoundRpcs):
     """The RPCs of preprocessing."""
 
     def __init__(self, pipelines: InputPipelines) -> None:
@@ -98,7 +98,7 @@ class PreprocessingServicer(ImageRpcs, VideoRpcs):
             source_sample_rate_hertz=recording.source_sample_rate_hertz,
             source_channels=recording.source_channels,
             source_codec=recording.source_codec,
-            duration=_duration(sound.duration_seconds),
+            duration=to_duration(sound.duration_seconds),
             request_id=echo,
         )
 
@@ -128,9 +128,3 @@ def _language(found: DetectedLanguage | errors.MeshError) -> pb.DetectedLanguage
         confidence=found.confidence,
         alternatives=[pb.LanguageCandidate(language_code=code, confidence=each) for code, each in found.alternatives],
     )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1_000_000))
-    return duration

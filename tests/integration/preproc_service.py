@@ -13,6 +13,8 @@ from services.mesh.testing import FakeInference, known_models
 from services.preprocessing.pipelines.fetch.fetcher import Fetcher
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
+from services.preprocessing.pipelines.sound.sounds import Sounds
+from services.preprocessing.pipelines.sound.stream import SoundStreamer
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.video.extract import FrameExtractor
 
@@ -34,8 +36,15 @@ def answer(model, inputs) -> dict[str, np.ndarray] | errors.MeshError:
 
 
 async def pipelines(workers, *, loading=(), fetcher=None) -> InputPipelines:
-    identifier = LanguageIdentifier(FakeInference(answer), await known_models(LID, loading=loading))
-    return InputPipelines(tokenizers(), workers, identifier, fetcher or Fetcher(), FrameExtractor())
+    inference, known = FakeInference(answer), await known_models(LID, loading=loading)
+    return InputPipelines(
+        tokenizers(),
+        workers,
+        LanguageIdentifier(inference, known),
+        fetcher or Fetcher(),
+        extractor=FrameExtractor(),
+        sounds=Sounds(SoundStreamer(), inference, known),
+    )
 
 
 async def refused(call) -> tuple[grpc.StatusCode, list[object]]:

@@ -24,6 +24,8 @@ from services.preprocessing.local import LocalPreprocessor
 from services.preprocessing.pipelines.fetch.fetcher import Fetcher
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
+from services.preprocessing.pipelines.sound.sounds import Sounds
+from services.preprocessing.pipelines.sound.stream import SoundStreamer
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
@@ -52,11 +54,16 @@ class Served:
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
-    identifier = LanguageIdentifier(
-        FakeInference(lambda *_: {}), await known_models(ModelCard(name="lid", task=TASK, summary=""))
-    )
+    inference, known = FakeInference(lambda *_: {}), await known_models(ModelCard(name="lid", task=TASK, summary=""))
     with Workers(threads=1, max_waiting=1) as workers, FrameExtractor(max_videos=2) as extractor:
-        pipelines = InputPipelines(Tokenizers({}), workers, identifier, Fetcher(), extractor)
+        pipelines = InputPipelines(
+            Tokenizers({}),
+            workers,
+            LanguageIdentifier(inference, known),
+            Fetcher(),
+            extractor=extractor,
+            sounds=Sounds(SoundStreamer(), inference, known),
+        )
         async with serve(servicer(pipelines)) as channel:
             stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
             yield Served(stub, extractor, RemotePreprocessor(channel), LocalPreprocessor(pipelines))

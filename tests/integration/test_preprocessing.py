@@ -138,7 +138,7 @@ async def test_config(stub):
     response = await stub.GetPreprocessingConfig(pb.GetPreprocessingConfigRequest())
     assert list(response.tokenizers) == ["words"]
     assert list(response.image_formats) == ["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]
-    assert list(response.audio_formats) == ["aac", "flac", "mp3", "mp4", "ogg", "wav"]
+    assert list(response.audio_formats) == ["aac", "flac", "mp3", "mp4", "ogg", "wav", "webm"]
     assert [(model.name, model.task) for model in response.models] == [("lid", "language-identification")]
 
 

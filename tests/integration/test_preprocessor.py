@@ -24,6 +24,8 @@ from services.preprocessing.local import LocalPreprocessor
 from services.preprocessing.pipelines.fetch.fetcher import Fetcher
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import TASK, LanguageIdentifier
+from services.preprocessing.pipelines.sound.sounds import Sounds
+from services.preprocessing.pipelines.sound.stream import SoundStreamer
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
@@ -37,11 +39,16 @@ async def pipelines(workers: Workers) -> InputPipelines:
     """One tokenizer, and a model of languages that knows English only."""
     tokenizer = Tokenizer(models.WordLevel({"?": 1, "good": 4, "film": 6}, unk_token="?"))  # noqa: S106 - no secret
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    identifier = LanguageIdentifier(
-        FakeInference(lambda _, inputs: {"languages": np.full(inputs["text"].shape, ENGLISH, np.object_)}),
-        await known_models(ModelCard(name="lid", task=TASK, summary="")),
+    inference = FakeInference(lambda _, inputs: {"languages": np.full(inputs["text"].shape, ENGLISH, np.object_)})
+    known = await known_models(ModelCard(name="lid", task=TASK, summary=""))
+    return InputPipelines(
+        Tokenizers({"words": tokenizer}),
+        workers,
+        LanguageIdentifier(inference, known),
+        Fetcher(),
+        extractor=FrameExtractor(),
+        sounds=Sounds(SoundStreamer(), inference, known),
     )
-    return InputPipelines(Tokenizers({"words": tokenizer}), workers, identifier, Fetcher(), FrameExtractor())
 
 
 @pytest.fixture

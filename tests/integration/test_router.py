@@ -111,7 +111,7 @@ async def test_an_unknown_graph_is_not_found(stub):
     """The error lists the graphs that exist."""
     code, info, _, _ = await failure(run(stub, "dream"))
     assert (code, info.reason) == (grpc.StatusCode.NOT_FOUND, "GRAPH_NOT_FOUND")
-    assert info.metadata["known"] == "hear-and-judge, look-twice"
+    assert info.metadata["known"] == "hear-and-judge, look-twice, speak-across-languages"
 
 
 async def test_a_wrong_input_is_refused_before_any_call(stub):
@@ -234,8 +234,8 @@ async def test_capabilities(mesh, stub):
     assert [model.name for model in services[NLP].models] == ["judge"]
     assert {name for name, service in services.items() if service.HasField("status")} == {SPEECH}
     assert services[SPEECH].status.code == grpc.StatusCode.UNAVAILABLE.value[0]
-    hear, look = answer.graphs
-    assert (hear.name, look.name) == ("hear-and-judge", "look-twice")
+    hear, look, across = answer.graphs
+    assert (hear.name, look.name, across.name) == ("hear-and-judge", "look-twice", "speak-across-languages")
     assert [(each.name, each.kind) for each in hear.inputs] == [
         ("recording", pb.VALUE_KIND_DATA),
         ("language", pb.VALUE_KIND_TEXT),

@@ -16,11 +16,11 @@ MAX_MP4_SAMPLES = 2_000_000
 _SYNC, _LAYER = 0xFFE0, 0x0006
 _AAC_MASK, _AAC_BITS = 0xFFF6, 0xFFF0
 
-_ID3_HEADER_BYTES = 10
+ID3_HEADER_BYTES = 10
 _ID3_FOOTER_FLAG = 0x10
 # Tags may follow each other, and zeros may follow a tag.
-_MAX_ID3_TAGS = 8
-_MAX_PADDING_BYTES = 65_536
+MAX_ID3_TAGS = 8
+MAX_PADDING_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,27 @@ FLAC = Container("flac", "flac")
 OGG = Container("ogg", "ogg")
 MP3 = Container("mp3", "mp3")
 AAC = Container("aac", "aac")
+WEBM = Container("webm", "matroska")
 MP4 = Container("mp4", "mp4")
-CONTAINERS = (AAC, FLAC, MP3, MP4, OGG, WAV)
+CONTAINERS = (AAC, FLAC, MP3, MP4, OGG, WAV, WEBM)
+# What `recognize` has to see behind the tags, if there is so much.
+HEAD_BYTES = 64
+
+_EBML = b"\x1a\x45\xdf\xa3"
 
 
 def recognize(content: bytes) -> Container | None:
     """The container of a recording, or None for any other."""
     begin = _after_id3(content)
-    head = content[begin : begin + _MAX_PADDING_BYTES].lstrip(b"\0")[:12] if begin else content[:12]
+    head = (content[begin : begin + MAX_PADDING_BYTES].lstrip(b"\0") if begin else content)[:HEAD_BYTES]
     if head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE":
         return WAV
     if head[4:8] == b"ftyp":
         return MP4
     if head[:4] in {b"fLaC", b"OggS"}:
         return FLAC if head[:4] == b"fLaC" else OGG
+    if head[:4] == _EBML and b"webm" in head:
+        return WEBM
     return _mpeg(head)
 
 
@@ -62,16 +69,23 @@ def _mpeg(head: bytes) -> Container | None:
 
 
 def _after_id3(content: bytes) -> int:
-    """Where the sound begins behind ID3v2 tags, whose sizes are four times seven bits."""
+    """Where the sound begins behind ID3v2 tags."""
     begin = 0
-    for _ in range(_MAX_ID3_TAGS):
-        header = content[begin : begin + _ID3_HEADER_BYTES]
-        if header[:3] != b"ID3" or len(header) < _ID3_HEADER_BYTES:
+    for _ in range(MAX_ID3_TAGS):
+        size = id3_bytes(content[begin : begin + ID3_HEADER_BYTES])
+        if not size:
             break
-        size = sum((byte & 0x7F) << shift for byte, shift in zip(header[6:], (21, 14, 7, 0), strict=True))
-        footer = _ID3_HEADER_BYTES if header[5] & _ID3_FOOTER_FLAG else 0
-        begin += _ID3_HEADER_BYTES + size + footer
+        begin += size
     return begin
+
+
+def id3_bytes(header: bytes) -> int:
+    """How long the ID3v2 tag is that begins with these ten bytes; 0 for no tag. Sizes are four times seven bits."""
+    if header[:3] != b"ID3" or len(header) < ID3_HEADER_BYTES:
+        return 0
+    size = sum((byte & 0x7F) << shift for byte, shift in zip(header[6:], (21, 14, 7, 0), strict=True))
+    footer = ID3_HEADER_BYTES if header[5] & _ID3_FOOTER_FLAG else 0
+    return ID3_HEADER_BYTES + size + footer
 
 
 def mp4_samples(content: bytes) -> int:

@@ -10,12 +10,14 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.mesh.ports import (
+    AudioFormat,
     DetectedLanguage,
     EncodedImage,
     Fit,
     Redaction,
     Region,
     Sentence,
+    SoundEvent,
     Target,
     Tokens,
     VideoEvent,
@@ -26,6 +28,10 @@ from services.preprocessing.pipelines.fetch.fetcher import Fetcher
 from services.preprocessing.pipelines.image import redact, render
 from services.preprocessing.pipelines.image.checks import MAX_TARGET_SIDE, check_regions, check_targets
 from services.preprocessing.pipelines.languages import LanguageIdentifier
+from services.preprocessing.pipelines.sound.denoise import DenoiseEvent
+from services.preprocessing.pipelines.sound.detect import DetectEvent
+from services.preprocessing.pipelines.sound.segments import Detection
+from services.preprocessing.pipelines.sound.sounds import Sounds
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
@@ -49,13 +55,16 @@ class InputPipelines:
         workers: Workers,
         identifier: LanguageIdentifier,
         fetcher: Fetcher,
+        *,
         extractor: FrameExtractor,
+        sounds: Sounds,
     ) -> None:
         self._tokenizers = tokenizers
         self._workers = workers
         self._identifier = identifier
         self._fetcher = fetcher
         self._extractor = extractor
+        self._sounds = sounds
 
     @property
     def tokenizers(self) -> list[str]:
@@ -180,6 +189,40 @@ class InputPipelines:
             deadline=deadline,
         )
         return await self._workers.run(convert, deadline)
+
+    def stream_audio(
+        self,
+        chunks: AsyncIterator[bytes],
+        audio_format: AudioFormat,
+        *,
+        sample_rate_hertz: int,
+        measure_speech: bool,
+        field: str,
+        deadline: Deadline,
+    ) -> AsyncGenerator[SoundEvent, None]:
+        """Sound to samples, while it comes; see `Sounds.stream`. sample_rate_hertz: 0 for 16,000."""
+        rate = limited("config.sample_rate_hertz", sample_rate_hertz, default=16_000, low=8_000, high=48_000)
+        return self._sounds.stream(
+            chunks, audio_format, sample_rate_hertz=rate, measure_speech=measure_speech, field=field, deadline=deadline
+        )
+
+    def detect_speech(
+        self,
+        chunks: AsyncIterator[bytes],
+        audio_format: AudioFormat,
+        wanted: Detection,
+        *,
+        model: str,
+        deadline: Deadline,
+    ) -> AsyncGenerator[DetectEvent, None]:
+        """Sound to pieces of speech, while it comes; see `Sounds.detect`. model: "" for the default."""
+        return self._sounds.detect(chunks, audio_format, wanted, model=model, deadline=deadline)
+
+    def denoise_audio(
+        self, chunks: AsyncIterator[bytes], audio_format: AudioFormat, *, model: str, deadline: Deadline
+    ) -> AsyncGenerator[DenoiseEvent, None]:
+        """Sound to cleaner sound, while it comes; see `Sounds.denoise`. model: "" for the default."""
+        return self._sounds.denoise(chunks, audio_format, model=model, deadline=deadline)
 
     async def _picture(self, work: Callable[[], T], deadline: Deadline) -> T:
         """Work on a picture off the event loop. Within the limits it takes some 800 MiB at most, for a moment."""

@@ -11,6 +11,7 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.preprocessing.pipelines import audio
 from services.preprocessing.pipelines.containers import CONTAINERS, Container, mp4_samples, recognize
+from services.preprocessing.pipelines.sound import opened
 
 
 def convert(content: bytes, rate: int = 16_000, seconds: float = 30) -> audio.Recording:
@@ -236,17 +237,17 @@ def test_even_a_demuxer_of_playlists_opens_nothing(sine, recorded, tmp_path, mon
     secret.write_bytes(recorded(sine(440), rate=16_000))
     content = PLAYLISTS["concat"].format(secret).encode()
     monkeypatch.setattr(audio, "recognize", lambda _: Container("playlist", "concat"))
-    monkeypatch.setitem(audio._OPTIONS, "safe", "0")
+    monkeypatch.setitem(opened._OPTIONS, "safe", "0")
     violation(lambda: convert(content))
-    monkeypatch.delitem(audio._OPTIONS, "protocol_whitelist")
+    monkeypatch.delitem(opened._OPTIONS, "protocol_whitelist")
     assert len(convert(content).sound.samples) == 16_000  # so it is this option that holds
 
 
 def test_ffmpeg_asks_in_vain(monkeypatch):
     """Were a playlist taken for a recording, what it names is asked of us, and we refuse."""
     asked = []
-    refuse = audio._refuse
-    monkeypatch.setattr(audio, "_refuse", lambda *named: asked.append(named[0]) or refuse(*named))
+    refuse = opened._refuse
+    monkeypatch.setattr(opened, "_refuse", lambda *named: asked.append(named[0]) or refuse(*named))
     monkeypatch.setattr(audio, "recognize", lambda _: Container("playlist", "hls"))
     violation(lambda: convert(PLAYLISTS["hls"].format("secret.wav").encode()))
     assert asked == ["secret.wav"]
@@ -269,9 +270,9 @@ def test_the_media_data_of_an_mp4_is_not_searched():
 
 
 def test_config_lists_what_is_recognised():
-    """The formats that the service names are the six of the contract."""
+    """The formats that the service names are the seven of the contract."""
     assert sorted(container.name for container in CONTAINERS) == sorted(audio.FORMATS)
-    assert set(audio.FORMATS) == {"wav", "flac", "ogg", "mp3", "aac", "mp4"}
+    assert set(audio.FORMATS) == {"wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"}
 
 
 def damaged(content: bytes, generator: np.random.Generator) -> bytes:

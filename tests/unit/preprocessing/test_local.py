@@ -23,6 +23,8 @@ from services.preprocessing.pipelines.fetch.fetcher import Fetcher
 from services.preprocessing.pipelines.image import render
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.pipelines.languages import LanguageIdentifier
+from services.preprocessing.pipelines.sound.sounds import Sounds
+from services.preprocessing.pipelines.sound.stream import SoundStreamer
 from services.preprocessing.pipelines.tokens import Tokenizers
 from services.preprocessing.pipelines.video.extract import FrameExtractor
 from services.preprocessing.pipelines.workers import Workers
@@ -56,8 +58,16 @@ def server() -> ModelServer:
 
 
 async def on(workers, **tokenizers) -> LocalPreprocessor:
-    identifier = LanguageIdentifier(FakeInference(lambda *_: {}), await known_models())
-    return LocalPreprocessor(InputPipelines(Tokenizers(tokenizers), workers, identifier, Fetcher(), FrameExtractor()))
+    inference, known = FakeInference(lambda *_: {}), await known_models()
+    pipelines = InputPipelines(
+        Tokenizers(tokenizers),
+        workers,
+        LanguageIdentifier(inference, known),
+        Fetcher(),
+        extractor=FrameExtractor(),
+        sounds=Sounds(SoundStreamer(), inference, known),
+    )
+    return LocalPreprocessor(pipelines)
 
 
 class Slow:

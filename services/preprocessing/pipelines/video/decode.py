@@ -15,6 +15,7 @@ import av.stream
 from services.mesh import errors
 from services.mesh.ports import Target, VideoEnd, VideoEvent, VideoFrame, WaitingForIndex
 from services.preprocessing.pipelines.containers import Container
+from services.preprocessing.pipelines.source import FIELD, Metered, MeteredFile, Source
 from services.preprocessing.pipelines.video.containers import (
     CONTAINERS,
     HEAD_BYTES,
@@ -25,7 +26,6 @@ from services.preprocessing.pipelines.video.containers import (
 from services.preprocessing.pipelines.video.mp4 import Mp4Source
 from services.preprocessing.pipelines.video.render import Renderer
 from services.preprocessing.pipelines.video.shots import ShotDetector
-from services.preprocessing.pipelines.video.source import FIELD, Metered, MeteredFile, Source
 from services.preprocessing.pipelines.video.timing import Clock, Sampler
 
 FORMATS = tuple(container.name for container in CONTAINERS)

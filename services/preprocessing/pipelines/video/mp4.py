@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from services.mesh import errors
 from services.preprocessing.pipelines.containers import MAX_MP4_SAMPLES, mp4_samples
-from services.preprocessing.pipelines.video.source import FIELD, Source
+from services.preprocessing.pipelines.source import FIELD, Source
 
 _MEBIBYTE = 1024 * 1024
 # Of a box that is no media data. The index of a film of two hours has some 10 MiB.

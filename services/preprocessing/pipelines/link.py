@@ -1,4 +1,4 @@
-"""What passes between the event loop and the thread that decodes a video: chunks in, events out, both bounded."""
+"""What passes between the event loop and a thread that decodes: chunks in, events out, both bounded."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
+from typing import Generic, TypeVar
 
 from services.mesh import errors
 from services.mesh.deadline import Deadline
-from services.mesh.ports import VideoEvent
+
+Event = TypeVar("Event")
 
 # Events that may wait to be taken, beside the one that the thread is working on.
 _MAX_WAITING = 2
 
 
 class LinkClosed(Exception):
-    """Nobody waits for this video any more."""
+    """Nobody waits for this work any more."""
 
 
 class _Hungry:
@@ -31,8 +33,8 @@ class _Ended:
         self.error = error
 
 
-class Link:
-    """One video's. The thread's side blocks; closing wakes it wherever it waits, and from then on it gets LinkClosed.
+class Link(Generic[Event]):
+    """One stream's. The thread's side blocks; closing wakes it wherever it waits, and from then on it gets LinkClosed.
 
     A chunk is read from the caller only when the thread has used up the one before, and only while the caller waits for
     an event; so what the caller does not take is neither decoded nor read.
@@ -41,7 +43,7 @@ class Link:
     def __init__(self) -> None:
         """Made on the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._messages: asyncio.Queue[VideoEvent | _Hungry | _Ended] = asyncio.Queue()
+        self._messages: asyncio.Queue[Event | _Hungry | _Ended] = asyncio.Queue()
         self._room = threading.Semaphore(_MAX_WAITING)
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._closed = False
@@ -55,7 +57,7 @@ class Link:
         self.require_open()
         return chunk
 
-    def put(self, event: VideoEvent) -> None:
+    def put(self, event: Event) -> None:
         """Hand an event over, when there is room for it. Raises LinkClosed."""
         self._room.acquire()
         self._tell(event)
@@ -70,13 +72,13 @@ class Link:
         if self._closed:
             raise LinkClosed
 
-    def _tell(self, message: VideoEvent | _Hungry | _Ended) -> None:
+    def _tell(self, message: Event | _Hungry | _Ended) -> None:
         self.require_open()
         self._loop.call_soon_threadsafe(self._messages.put_nowait, message)
 
     # The event loop's side.
 
-    async def events(self, chunks: AsyncIterator[bytes], deadline: Deadline) -> AsyncGenerator[VideoEvent, None]:
+    async def events(self, chunks: AsyncIterator[bytes], deadline: Deadline) -> AsyncGenerator[Event, None]:
         """What the thread puts, until it ends. Raises its error, that of the chunks, or DeadlineExceeded."""
         while True:
             try:
@@ -86,7 +88,7 @@ class Link:
                         self._chunks.put(await _next(chunks))
                         message = await self._messages.get()
             except TimeoutError:
-                raise errors.DeadlineExceeded("the deadline passed before the video was read") from None
+                raise errors.DeadlineExceeded("the deadline passed before all of it was read") from None
             if isinstance(message, _Ended):
                 if message.error is not None:
                     raise message.error

@@ -1,4 +1,4 @@
-"""The file of a video as FFmpeg reads it: whatever has come, and no more of it than leads to frames."""
+"""A file as FFmpeg reads it while it comes: whatever has come, and no more of it than leads to frames."""
 
 from __future__ import annotations
 
@@ -38,8 +38,12 @@ class Source:
     def peek(self, size: int) -> bytes:
         """The next bytes, fewer only at the end; they stay to be read."""
         head = self.read_whole(size)
-        self._waiting = memoryview(head + bytes(self._waiting))
+        self.unread(head)
         return head
+
+    def unread(self, head: bytes) -> None:
+        """Put bytes back that were read last."""
+        self._waiting = memoryview(head + bytes(self._waiting))
 
     def read(self, size: int) -> bytes:
         """At most so many bytes, empty at the end."""
@@ -64,8 +68,11 @@ class Metered:
     To FFmpeg and PyAV any failure is the end of the file; `check` says what it was.
     """
 
-    def __init__(self, source: Readable) -> None:
+    def __init__(self, source: Readable, *, field: str = FIELD, max_bytes: int = MAX_BYTES_A_FRAME) -> None:
+        """max_bytes: from one frame to the next. field: the file's name in errors."""
         self._source = source
+        self._field = field
+        self._max_bytes = max_bytes
         self._since_frame = 0
         self._failure: Exception | None = None
 
@@ -92,17 +99,17 @@ class Metered:
 
     def _count(self, size: int) -> None:
         self._since_frame += size
-        if self._since_frame > MAX_BYTES_A_FRAME:
+        if self._since_frame > self._max_bytes:
             raise errors.InvalidArgument.field(
-                FIELD, f"takes at most {MAX_BYTES_A_FRAME // _MEBIBYTE} MiB from one frame to the next"
+                self._field, f"takes at most {self._max_bytes // _MEBIBYTE} MiB from one frame to the next"
             )
 
 
 class MeteredFile(Metered):
     """The same for a file in which FFmpeg may move about."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
+    def __init__(self, file: BinaryIO, *, field: str = FIELD) -> None:
+        super().__init__(file, field=field)
         self._file = file
 
     def seek(self, offset: int, whence: int = 0) -> int:

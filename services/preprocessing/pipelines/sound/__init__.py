@@ -1,0 +1,1 @@
+"""Sound while it is being sent: decoding, speech, noise."""
