@@ -60,7 +60,8 @@ class Gateway:
     tracing: of an OTLP/gRPC receiver; None records no spans, but the caller's trace context still passes through.
     origins: regular expression of the web origins that may call with gRPC-Web.
     stream_limit_seconds: longest time that a stream may take; also its deadline when its caller set none.
-    stream_idle_seconds: a stream on which nothing comes or goes for so long is ended.
+    stream_idle_seconds: a stream on which nothing comes or goes for so long is ended; longer than the services wait,
+        which tell their callers why.
     stream_window_bytes: what may be under way on one stream that nobody has taken, each way.
     max_request_bytes: larger ones fail with RESOURCE_EXHAUSTED, or 413 for JSON; of a stream the service bounds each
         message.
@@ -78,7 +79,7 @@ class Gateway:
     tls: Tls | None = None
     origins: str = LOCAL_ORIGINS
     stream_limit_seconds: int = 3600
-    stream_idle_seconds: int = 300
+    stream_idle_seconds: int = 660
     stream_window_bytes: int = _MEBIBYTE
     max_request_bytes: int = 32 * _MEBIBYTE
     max_json_response_bytes: int = 64 * _MEBIBYTE

@@ -57,12 +57,17 @@ class Probe:
     def ask(self, names: Sequence[str]) -> dict[str, Health]:
         """The health of each process, all asked at once.
 
-        A service counts as ready when callers can reach it: when it says so and the gateway knows it too.
+        A service counts as ready when callers can reach it: when it says so and the gateway found it so as well.
         """
-        unknown = self._pool.submit(self._unknown_to_gateway)
         found = dict(zip(names, self._pool.map(self._ask, names), strict=True))
-        for name in unknown.result():
-            if name in found and found[name].ready:
+        # Only now, so that it does not tell of a process that has died since.
+        reached = self._reached_by_gateway()
+        if reached is None:
+            if "gateway" in found and found["gateway"].ready:
+                found["gateway"] = Health(ready=False, words="silent")
+            return found
+        for name in SERVICES.keys() & found.keys() - reached:
+            if found[name].ready:
                 found[name] = Health(ready=False, words="not yet known to the gateway")
         return found
 
@@ -89,16 +94,16 @@ class Probe:
             return Health(ready=True, words="serving")
         return Health(ready=False, words="not serving yet")
 
-    def _unknown_to_gateway(self) -> set[str]:
-        """Services that the gateway's own health checks have not found yet; none when the gateway does not answer."""
+    def _reached_by_gateway(self) -> set[str] | None:
+        """Services that are well by the gateway's own health checks; None when it does not answer."""
         admin = address(self._ports.gateway_admin)
         url = f"http://{admin}/stats?format=json&filter=^cluster.[a-z]*.membership_healthy$"
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
                 stats = json.load(answer)["stats"]
         except (OSError, ValueError):
-            return set()
-        return {stat["name"].split(".")[1] for stat in stats if not stat["value"]}
+            return None
+        return {stat["name"].split(".")[1] for stat in stats if stat["value"]}
 
     def _triton(self) -> Health:
         """Triton is there when it has loaded every model of its repository."""

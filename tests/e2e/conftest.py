@@ -71,6 +71,10 @@ class RunningMesh:
         with Probe(self.settings) as probe:
             return all(health.ready for health in probe.ask(names).values())
 
+    def is_back(self, name: str, killed: int) -> bool:
+        """Whether another process does the work of the killed one, and callers reach every process."""
+        return self.states()[name].pid not in (0, killed) and self.ready()
+
     def says(self, text: str) -> bool:
         """Whether `maas up` has printed this."""
         return text in self.output.read_text()

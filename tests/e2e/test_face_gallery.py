@@ -175,9 +175,7 @@ async def test_the_gallery_outlives_its_process(mesh, faces, wait_for):
     await faces.delete(person_id="joe")
     pid = mesh.states()["vision"].pid
     os.kill(pid, signal.SIGKILL)
-    await asyncio.to_thread(
-        wait_for, lambda: mesh.states()["vision"].pid not in (0, pid) and mesh.ready(), "vision is back"
-    )
+    await asyncio.to_thread(wait_for, lambda: mesh.is_back("vision", pid), "vision is back")
     assert await faces.known(OBAMA[1]) == ["barack"]
     assert not await faces.known(BIDEN)
 

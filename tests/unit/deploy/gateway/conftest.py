@@ -108,6 +108,7 @@ class Running:
 
     port: int
     admin: str
+    nlp_port: int
     channel: grpc.aio.Channel
     nlp: FakeNlp
     frames: FakeFrames
@@ -189,7 +190,7 @@ async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Ru
     ):
         process = _start(configuration, log)
         try:
-            running = Running(public, f"127.0.0.1:{admin}", channel, nlp, frames, process, log)
+            running = Running(public, f"127.0.0.1:{admin}", nlp_port, channel, nlp, frames, process, log)
             await _healthy(running)
             yield running
         finally:

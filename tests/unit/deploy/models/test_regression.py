@@ -19,20 +19,25 @@ def noisy():
     return vectors, truth, np.where(wrong, (truth + 1) % 3, truth)
 
 
-def test_it_learns_in_spite_of_wrong_labels(noisy):
+@pytest.fixture(scope="module")
+def head(noisy):
+    """Trained on them."""
+    vectors, _, labels = noisy
+    return fit(vectors, labels, 3)
+
+
+def test_it_learns_in_spite_of_wrong_labels(noisy, head):
     """It finds the true classes, and is about as sure as its labels are right."""
     vectors, truth, labels = noisy
-    head = fit(vectors, labels, 3)
     probabilities = head.probabilities(vectors)
     assert (probabilities.argmax(axis=1) == truth).mean() > 0.97
     assert probabilities.max(axis=1).mean() == pytest.approx(0.9, abs=0.03)
     assert expected_calibration_error(probabilities, labels) < 0.05
 
 
-def test_the_graph_says_the_same(noisy, tmp_path):
+def test_the_graph_says_the_same(noisy, head, tmp_path):
     """The saved model gives the head's calibrated probabilities, and each row sums to one."""
-    vectors, _, labels = noisy
-    head = fit(vectors, labels, 3)
+    vectors, *_ = noisy
     head.save(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     (probabilities,) = session.run(["probabilities"], {"embedding": vectors})
@@ -40,10 +45,10 @@ def test_the_graph_says_the_same(noisy, tmp_path):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_training_is_repeatable(noisy):
+def test_training_is_repeatable(noisy, head):
     """The same texts give the same weights."""
     vectors, _, labels = noisy
-    np.testing.assert_array_equal(fit(vectors, labels, 3).weights, fit(vectors, labels, 3).weights)
+    np.testing.assert_array_equal(fit(vectors, labels, 3).weights, head.weights)
 
 
 def test_calibration_error_of_known_cases():
