@@ -55,7 +55,8 @@ build: protos models tracing-ui
 ##@ Check
 
 test: check build ## run every check and test: unit, integration, end to end with real Triton and Envoy
-	@$(BIN)/pytest
+	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit tests/integration -n 2 --dist loadfile  # a second thread would slow torch down
+	@$(BIN)/pytest tests/e2e
 
 check: protos ## lint, types, layers, contracts
 	@$(BIN)/ruff check
@@ -74,12 +75,16 @@ bench-language: build ## measure the language service: time per RPC, tokens a se
 bench-vision: build ## measure the vision service: time per RPC, videos, memory, and where the time goes
 	@$(BIN)/python -m tests.bench.vision
 
+bench-speech: build ## measure live speech: delays, words taken back, and how many live streams this machine holds
+	@$(BIN)/python -m tests.bench.live
+
 bench-gallery: install ## measure the gallery of faces: time and memory by size, and how often the nearest face is found
 	@$(BIN)/python -m tests.bench.gallery
 
-fuzz: protos ## feed the decoders of pictures and videos broken files for seven minutes
+fuzz: protos ## feed the decoders of pictures, videos and sound broken files for nine minutes
 	@$(BIN)/python -m tests.fuzz.pictures --minutes 4
 	@$(BIN)/python -m tests.fuzz.videos --minutes 3
+	@$(BIN)/python -m tests.fuzz.sounds --minutes 2
 
 ##@ Maintain
 
@@ -93,4 +98,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-gallery fuzz lock release-protos clean tracing-ui
+.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-speech bench-gallery fuzz lock release-protos clean tracing-ui

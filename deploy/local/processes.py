@@ -31,8 +31,9 @@ SERVICES = {
 }
 # name -> its methods with a stream of requests, which may go on for as long as Gateway.stream_limit_seconds says.
 STREAMS: Mapping[str, tuple[str, ...]] = {
-    "preprocessing": ("ExtractFrames",),
+    "preprocessing": ("ExtractFrames", "StreamingConvertAudio", "DetectSpeech", "DenoiseAudio"),
     "vision": ("StreamingAnnotateVideo",),
+    "speech": ("StreamingRecognize", "StreamingSynthesize", "StreamingRecognizeCommand"),
 }
 # What the domain services ask.
 _BACKENDS = {

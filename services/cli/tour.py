@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.text import Text
 
 from maas.router.v1 import router_pb2
-from maas.speech.v1 import speech_pb2
-from maas.type.v1.media_pb2 import Audio
-from services.cli import graph, looking, reading, traces, waterfall
-from services.cli.output import seconds
-from services.cli.stage import Stage, near, wrapped
+from services.cli import graph, hearing, looking, reading, traces, waterfall
+from services.cli.stage import Stage, wrapped
 
-SPEECH, QUOTE = "ask-not.wav", "try-again.wav"
-SAYS = "This sentence was never recorded. The mesh made it up, and now it listens to itself."
+QUOTE = "try-again.wav"
 # Who takes part in a run of the graph of photos. Preprocessing may do its part in vision's process.
 _PARTNERS = ("gateway", "router", "vision", "triton")
 _TRACE_SECONDS = 12.0
@@ -26,45 +20,14 @@ def run(stage: Stage, ui: str) -> None:
     stage.out.print("Times are those that this client waited; a model's first call takes longer.")
     looking.look(stage)
     reading.read(stage)
-    _hear(stage)
-    _speak(stage)
+    hearing.hear(stage)
     trace_id = _compose(stage)
     if ui:
         _trace(stage, ui, trace_id)
 
 
-def _hear(stage: Stage) -> None:
-    stage.title("HEAR", f"a recording, {SPEECH}")
-    audio = Audio(content=(stage.samples / SPEECH).read_bytes())
-    heard = _recognize(stage, speech_pb2.RecognizeRequest(audio=audio, enable_word_time_offsets=True))
-    words = [word for segment in heard.segments for word in segment.words]
-    stage.show(wrapped("  ".join(f"{seconds(word.start_offset):.1f} {word.word}" for word in words)))
-
-
-def _speak(stage: Stage) -> None:
-    stage.title("SPEAK", "and listen to it")
-    method = "maas.speech.v1.SpeechService/SynthesizeSpeech"
-    request = speech_pb2.SynthesizeSpeechRequest(text=SAYS)
-    spoken = stage.call(method, request, speech_pb2.SynthesizeSpeechResponse)
-    path = stage.kept / "spoken.wav"
-    path.write_bytes(spoken.audio_content)
-    stage.show(wrapped(f'said "{SAYS}" ({seconds(spoken.duration):.1f} s of sound, {near(path)})'))
-    heard = _recognize(
-        stage, speech_pb2.RecognizeRequest(audio=Audio(content=spoken.audio_content), language_code="en")
-    )
-    same = _plain(heard.transcript) == _plain(SAYS)
-    stage.show("word for word what was said" if same else "not word for word what was said")
-
-
-def _recognize(stage: Stage, request: speech_pb2.RecognizeRequest) -> speech_pb2.RecognizeResponse:
-    heard = stage.call("maas.speech.v1.SpeechService/Recognize", request, speech_pb2.RecognizeResponse)
-    length = seconds(heard.duration)
-    stage.show(wrapped(f'heard "{heard.transcript}" ({length:.1f} s of sound, {heard.language_code})'))
-    return heard
-
-
 def _compose(stage: Stage) -> str:
-    """Run both graphs. Returns the trace id of the one for photos."""
+    """Run the graphs. Returns the trace id of the one for photos."""
     stage.title("COMPOSE", "calls into graphs: in parallel and in sequence")
     photo = router_pb2.Value(data=(stage.samples / looking.PHOTO).read_bytes())
     _graph(stage, "look-twice", {"photo": photo}, ["summary"])
@@ -72,6 +35,7 @@ def _compose(stage: Stage) -> str:
     # The longer one last: in the meantime the processes send the spans of the other.
     recording = router_pb2.Value(data=(stage.samples / QUOTE).read_bytes())
     _graph(stage, "hear-and-judge", {"recording": recording}, ["transcript", "sentiment", "score"])
+    hearing.across(stage)
     return trace_id
 
 
@@ -95,8 +59,3 @@ def _trace(stage: Stage, ui: str, trace_id: str) -> None:
     stage.show(traces.link(ui, trace_id))
     if missing:
         stage.show(f"(nothing arrived from {', '.join(missing)} within {_TRACE_SECONDS:g} s)")
-
-
-def _plain(text: str) -> str:
-    """Without case and punctuation."""
-    return " ".join(re.findall(r"\w+", text.lower()))

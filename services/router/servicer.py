@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from google.protobuf.duration_pb2 import Duration
-
 from maas.router.v1 import router_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
 from services.mesh import errors
 from services.mesh.deadline import Deadline
+from services.mesh.durations import to_duration
 from services.mesh.interceptors import Context
 from services.mesh.request import request_id
 from services.mesh.server import budget
@@ -68,12 +67,6 @@ def _node(compiled: CompiledGraph, run: engine.NodeRun) -> pb.NodeRun:
     return pb.NodeRun(
         node=run.node,
         method=compiled.nodes[run.node].method.name,
-        start_offset=_duration(run.start_seconds),
-        end_offset=_duration(run.end_seconds),
+        start_offset=to_duration(run.start_seconds),
+        end_offset=to_duration(run.end_seconds),
     )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration

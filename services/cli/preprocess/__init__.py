@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.preprocess import media, text
+from services.cli.preprocess import media, sound, text
 
 app = typer.Typer(no_args_is_help=True, help="Raw input to tensors and clean data.")
 for panel, commands in (
     ("Texts", (text.normalize, text.tokenize, text.segment, text.detect_language)),
-    ("Pictures, videos, recordings", (media.image, media.render, media.redact, media.frames, media.audio, media.fetch)),
+    ("Pictures and videos", (media.image, media.render, media.redact, media.frames)),
+    ("Sound", (sound.audio, sound.speech, sound.denoise)),
+    ("Both", (media.fetch,)),
     ("Find out", (text.config,)),
 ):
     for command in commands:

@@ -1,8 +1,7 @@
-"""`maas preprocess`: pictures, videos and recordings."""
+"""`maas preprocess`: pictures and videos."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
-from maas.type.v1.media_pb2 import Audio, BoundingBox
+from maas.type.v1.media_pb2 import BoundingBox
 from maas.type.v1.tensor_pb2 import Tensor
 from services.cli.client import connect
 from services.cli.options import (
@@ -21,7 +20,6 @@ from services.cli.options import (
     VIDEO_SECONDS,
     Address,
     Json,
-    Recording,
     Timeout,
     Video,
     write,
@@ -75,26 +73,6 @@ def image(
         show(answer, pixels(answer), as_json=as_json)
         if save:
             _save(answer.pixels, save)
-
-
-def audio(
-    recording: Recording,
-    *,
-    address: Address,
-    rate: Annotated[int, typer.Option(metavar="HERTZ", help="Samples a second; 0 means 16000.")] = 0,
-    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the samples as a WAV file.")] = None,
-    timeout: Timeout = TIMEOUT_SECONDS,
-    as_json: Json = False,
-) -> None:
-    """Decode a recording, mix it to one channel and resample it."""
-    request = pb.ConvertAudioRequest(audio=Audio(content=recording.read()), sample_rate_hertz=rate)
-    with connect(address, timeout) as mesh:
-        answer = mesh.call(f"{SERVICE}/ConvertAudio", request, pb.ConvertAudioResponse)
-        if save != Path("-"):
-            show(answer, samples(answer), as_json=as_json)
-        if save:
-            write(save, wav(answer.samples.content, answer.sample_rate_hertz))
-            errors().print(f"wrote {save}")
 
 
 def render(
@@ -236,32 +214,6 @@ def pixels(answer: pb.TransformImageResponse) -> Table:
     source = f"{answer.source_width} x {answer.source_height}"
     made.add_row(_sides(answer.pixels), source, answer.source_format, _region(answer.source_region))
     return made
-
-
-def samples(answer: pb.ConvertAudioResponse) -> Table:
-    """One line: the samples, and the recording they came from."""
-    columns = ("samples", "hertz", "seconds", "codec", "source_hertz", "source_channels")
-    made = table(*columns, right="samples hertz seconds")
-    made.add_row(
-        str(answer.samples.shape[0]),
-        str(answer.sample_rate_hertz),
-        f"{seconds(answer.duration):.2f}",
-        answer.source_codec,
-        str(answer.source_sample_rate_hertz),
-        str(answer.source_channels),
-    )
-    return made
-
-
-def wav(content: bytes, sample_rate_hertz: int) -> bytes:
-    """A WAV file of float32 samples (little-endian, one channel), bit for bit."""
-    ieee_float, channels, width = 3, 1, 4
-    form = struct.pack(
-        "<HHIIHHH", ieee_float, channels, sample_rate_hertz, sample_rate_hertz * width, width, 8 * width, 0
-    )
-    chunks = [(b"fmt ", form), (b"fact", struct.pack("<I", len(content) // width)), (b"data", content)]
-    body = b"WAVE" + b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def box(typed: str, option: str) -> BoundingBox:

@@ -47,7 +47,7 @@ class TranslationRpcs(nlp_pb2_grpc.NlpServiceServicer):
     async def ListSupportedLanguagePairs(
         self,
         request: pb.ListSupportedLanguagePairsRequest,
-        context: Context,  # noqa: ARG002 - gRPC fixes the signature
+        context: Context,
     ) -> pb.ListSupportedLanguagePairsResponse:
         """What is translated into what."""
         source = language_tag("source_language_code", request.source_language_code)

@@ -6,12 +6,12 @@ import difflib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
-from google.protobuf.duration_pb2 import Duration
 from opentelemetry import trace
 
 from maas.vision.v1 import video_pb2 as pb
 from maas.vision.v1 import vision_pb2_grpc
 from services.mesh import errors
+from services.mesh.durations import to_duration, to_seconds
 from services.mesh.interceptors import Context
 from services.mesh.models import ModelCard
 from services.mesh.ports import ShotChange
@@ -109,7 +109,7 @@ def _kind(request: pb.StreamingAnnotateVideoRequest) -> str:
 
 
 def _still(frame: pb.VideoFrame, last: float) -> Still:
-    offset = frame.offset.seconds + frame.offset.nanos / 1e9
+    offset = to_seconds(frame.offset)
     if not 0 <= offset <= _MAX_OFFSET_SECONDS:
         raise errors.InvalidArgument.field("frame.offset", f"takes 0 to {_MAX_OFFSET_SECONDS} seconds, got {offset:g}")
     if offset <= last:
@@ -192,7 +192,7 @@ def _response(finding: Finding, plan: VideoPlan, echo: str) -> pb.StreamingAnnot
         return pb.StreamingAnnotateVideoResponse(
             progress=pb.VideoProgress(
                 bytes_received=finding.bytes_received,
-                offset=_duration(finding.offset_seconds),
+                offset=to_duration(finding.offset_seconds),
                 frames_analyzed=finding.frames_analyzed,
                 waiting_for_index=finding.waiting_for_index,
             )
@@ -202,7 +202,7 @@ def _response(finding: Finding, plan: VideoPlan, echo: str) -> pb.StreamingAnnot
 
 def _frame(found: FrameFindings) -> pb.FrameAnnotation:
     return pb.FrameAnnotation(
-        offset=_duration(found.offset_seconds),
+        offset=to_duration(found.offset_seconds),
         objects=[
             pb.TrackedObject(track_id=track_id, name=each.name, score=each.score, bounding_box=results.box(each.box))
             for track_id, each in found.objects
@@ -213,13 +213,13 @@ def _frame(found: FrameFindings) -> pb.FrameAnnotation:
 
 
 def _shot_change(change: ShotChange) -> pb.ShotChange:
-    return pb.ShotChange(offset=_duration(change.offset_seconds), score=change.score)
+    return pb.ShotChange(offset=to_duration(change.offset_seconds), score=change.score)
 
 
 def _summary(found: VideoSummary, plan: VideoPlan, echo: str) -> pb.VideoSummary:
     cards = (plan.object_card, plan.face_card, plan.text_card)
     return pb.VideoSummary(
-        duration=_duration(found.duration_seconds),
+        duration=to_duration(found.duration_seconds),
         width=found.width,
         height=found.height,
         frames_decoded=found.frames_decoded,
@@ -231,8 +231,8 @@ def _summary(found: VideoSummary, plan: VideoPlan, echo: str) -> pb.VideoSummary
         texts=[
             pb.TextAppearance(
                 text=each.text,
-                start_offset=_duration(each.start_seconds),
-                end_offset=_duration(each.end_seconds),
+                start_offset=to_duration(each.start_seconds),
+                end_offset=to_duration(each.end_seconds),
                 score=each.score,
             )
             for each in found.texts
@@ -246,17 +246,10 @@ def _track(found: TrackSummary) -> pb.TrackSummary:
     return pb.TrackSummary(
         track_id=found.id,
         name=found.name,
-        start_offset=_duration(found.start_seconds),
-        end_offset=_duration(found.end_seconds),
-        visible_duration=_duration(found.visible_seconds),
+        start_offset=to_duration(found.start_seconds),
+        end_offset=to_duration(found.end_seconds),
+        visible_duration=to_duration(found.visible_seconds),
         best_score=found.best.score,
         best_box=results.box(found.best.box),
-        best_offset=_duration(found.best.offset_seconds),
+        best_offset=to_duration(found.best.offset_seconds),
     )
-
-
-def _duration(seconds: float) -> Duration:
-    """Of whole microseconds: more is rounding."""
-    found = Duration()
-    found.FromMicroseconds(round(seconds * 1e6))
-    return found

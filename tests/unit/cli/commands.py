@@ -8,12 +8,31 @@ from google.protobuf.message import Message
 from maas.nlp.v1 import conversation_pb2, nlp_pb2, summary_pb2, translation_pb2
 from maas.preprocessing.v1 import preprocessing_pb2
 from maas.router.v1 import router_pb2
-from maas.speech.v1 import speech_pb2
+from maas.speech.v1 import command_pb2, live_pb2, speaker_pb2, speech_pb2, synthesis_pb2
 from maas.vision.v1 import face_pb2, image_pb2, redaction_pb2, video_pb2, vision_pb2
 
 TENSOR = {"dataType": "DATA_TYPE_INT64", "shape": [1, 1], "content": "AQAAAAAAAAA="}
 PIXELS = {"dataType": "DATA_TYPE_UINT8", "shape": [1, 1, 3], "content": "AAAA"}
 SOUND = {"dataType": "DATA_TYPE_FLOAT32", "shape": [1], "content": "AAAAAA=="}
+
+_SESSION = "8f14e45f-ceea-467f-9575-1f5bb4d0e3a2"
+_TRANSCRIPT: list[Message] = [
+    ParseDict(
+        {
+            "sessionId": _SESSION,
+            "result": {
+                "isFinal": True,
+                "transcript": "Hello!",
+                "resultStartOffset": "2s",
+                "words": [{"word": "Hello!", "startOffset": "2s"}],
+            },
+        },
+        live_pb2.StreamingRecognizeResponse(),
+    ),
+    ParseDict(
+        {"sessionId": _SESSION, "end": {"duration": "3s", "finalResults": 1}}, live_pb2.StreamingRecognizeResponse()
+    ),
+]
 
 # Command -> an answer of its method, as JSON.
 COMMANDS: list[tuple[str, Message]] = [
@@ -116,8 +135,21 @@ COMMANDS: list[tuple[str, Message]] = [
     ("vision config", ParseDict({"models": [{"name": "a"}]}, vision_pb2.GetVisionConfigResponse())),
     ("speech recognize FILE", ParseDict({"transcript": "Grüße", "duration": "1.500s"}, speech_pb2.RecognizeResponse())),
     (
-        "speech synthesize hello",
-        ParseDict({"audioContent": "AAEC", "voice": "heart"}, speech_pb2.SynthesizeSpeechResponse()),
+        "speech speak hello",
+        ParseDict({"audioContent": "AAEC", "voice": "heart"}, synthesis_pb2.SynthesizeSpeechResponse()),
+    ),
+    ("speech voices", ParseDict({"voices": [{"name": "heart"}]}, synthesis_pb2.ListVoicesResponse())),
+    (
+        "speech command FILE --command stop:stop",
+        ParseDict({"command": {"intent": "stop", "confidence": 0.9}}, command_pb2.RecognizeCommandResponse()),
+    ),
+    (
+        "speech speaker embed FILE",
+        ParseDict({"embedding": [0.5, 0.5], "speechDuration": "9s"}, speaker_pb2.EmbedSpeakerResponse()),
+    ),
+    (
+        "speech speaker verify FILE FILE",
+        ParseDict({"sameSpeaker": True, "similarity": 0.9}, speaker_pb2.VerifySpeakerResponse()),
     ),
     (
         "speech config",
@@ -201,7 +233,11 @@ METHODS = {
     "vision redact": "RedactImage",
     "vision config": "GetVisionConfig",
     "speech recognize": "Recognize",
-    "speech synthesize": "SynthesizeSpeech",
+    "speech speak": "SynthesizeSpeech",
+    "speech voices": "ListVoices",
+    "speech command": "RecognizeCommand",
+    "speech speaker embed": "EmbedSpeaker",
+    "speech speaker verify": "VerifySpeaker",
     "speech config": "GetSpeechConfig",
     "preprocess normalize": "NormalizeText",
     "preprocess tokenize": "TokenizeText",
@@ -236,6 +272,8 @@ STREAMS: dict[str, tuple[str, list[Message]]] = {
         ],
     ),
 }
+# Whose command reads text from standard input; its tests stand beside those of its group.
+WRITTEN = {"speech speak -": "StreamingSynthesize"}
 # Command that sends a file -> its method, which streams both ways, and the answers.
 CONVERSATIONS: dict[str, tuple[str, list[Message]]] = {
     "vision video FILE": (
@@ -253,6 +291,41 @@ CONVERSATIONS: dict[str, tuple[str, list[Message]]] = {
             ),
         ],
     ),
+    "speech transcribe FILE --words": ("StreamingRecognize", _TRANSCRIPT),
+    # So fast that nothing has to be waited for.
+    "speech listen FILE --raw 192000 --channels 8": ("StreamingRecognize", _TRANSCRIPT),
+    "speech command FILE --live --command stop:stop": (
+        "StreamingRecognizeCommand",
+        [
+            ParseDict(
+                {"command": {"intent": "stop", "startOffset": "2s"}}, command_pb2.StreamingRecognizeCommandResponse()
+            ),
+            ParseDict({"end": {"duration": "3s"}}, command_pb2.StreamingRecognizeCommandResponse()),
+        ],
+    ),
+    "preprocess audio FILE --stream": (
+        "StreamingConvertAudio",
+        [
+            ParseDict(
+                {"piece": {"offset": "2s", "content": "AAAA"}}, preprocessing_pb2.StreamingConvertAudioResponse()
+            ),
+            ParseDict({"end": {"duration": "2s"}}, preprocessing_pb2.StreamingConvertAudioResponse()),
+        ],
+    ),
+    "preprocess speech FILE": (
+        "DetectSpeech",
+        [
+            ParseDict({"speech": {"startOffset": "2s", "endOffset": "3s"}}, preprocessing_pb2.DetectSpeechResponse()),
+            ParseDict({"end": {"duration": "4s"}}, preprocessing_pb2.DetectSpeechResponse()),
+        ],
+    ),
+    "preprocess denoise FILE --out OUT": (
+        "DenoiseAudio",
+        [
+            ParseDict({"content": "AAAA"}, preprocessing_pb2.DenoiseAudioResponse()),
+            ParseDict({"end": {"duration": "2s"}}, preprocessing_pb2.DenoiseAudioResponse()),
+        ],
+    ),
     "preprocess frames FILE": (
         "ExtractFrames",
         [
@@ -265,4 +338,4 @@ CONVERSATIONS: dict[str, tuple[str, list[Message]]] = {
 
 def method_of(command: str) -> str:
     """The method that a command calls."""
-    return next(method for prefix, method in METHODS.items() if command.startswith(prefix))
+    return next(method for prefix, method in METHODS.items() if f"{command} ".startswith(f"{prefix} "))

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from services.cli import looking, tour
+from services.cli import hearing, looking, tour
 from services.cli.app import build as commands
 from tests.unit.cli.fakes import FakeMesh, Maas
 
@@ -70,7 +70,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with wave.open(sound, "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(b"\0\0" * 1600)
-    for name in (tour.SPEECH, tour.QUOTE):
+    for name in (hearing.SPEECH, tour.QUOTE):
         (samples / name).write_bytes(sound.getvalue())
     monkeypatch.setenv("MAAS_BUILD_DIRECTORY", str(tmp_path))
     return tmp_path

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import grpc
 from google.protobuf.json_format import ParseDict
 
 from maas.nlp.v1 import conversation_pb2, nlp_pb2, summary_pb2, translation_pb2
 from maas.router.v1 import router_pb2
-from maas.speech.v1 import speech_pb2
+from maas.speech.v1 import command_pb2, live_pb2, speech_pb2, synthesis_pb2
 from maas.vision.v1 import face_pb2, image_pb2, video_pb2, vision_pb2
-from services.cli import tour
+from services.cli import hearing
 from tests.unit.cli.fakes import FakeMesh, Reply, Stream
 
 BOX = {"xMin": 0.25, "yMin": 0.25, "xMax": 0.75, "yMax": 0.75}
@@ -99,17 +100,31 @@ def answer_everything(mesh: FakeMesh) -> None:
             nlp_pb2.EmbedTextResponse(),
         ),
         **language_answers(),
-        "Recognize": ParseDict(
-            {
-                "transcript": tour.SAYS,
-                "languageCode": "en",
-                "segments": [{"words": [{"word": "This", "startOffset": "0.300s"}]}],
-            },
-            speech_pb2.RecognizeResponse(),
+        "StreamingRecognize": [
+            live_pb2.StreamingRecognizeResponse(result=live_pb2.StreamingRecognitionResult(transcript="And so")),
+            ParseDict(
+                {"result": {"transcript": "And so my fellow Americans.", "isFinal": True, "resultEndOffset": "3s"}},
+                live_pb2.StreamingRecognizeResponse(),
+            ),
+        ],
+        "Recognize": speech_pb2.RecognizeResponse(transcript=hearing.SAYS, language_code="en"),
+        "RecognizeCommand": _command,
+        "SynthesizeSpeech": lambda request, _: synthesis_pb2.SynthesizeSpeechResponse(
+            audio_content=b"RIFF" + request.text.encode()
         ),
-        "SynthesizeSpeech": speech_pb2.SynthesizeSpeechResponse(audio_content=b"RIFFsound"),
         "RunGraph": LOOKED_TWICE,
     }
+
+
+def _command(
+    request: command_pb2.RecognizeCommandRequest, _: grpc.ServicerContext
+) -> command_pb2.RecognizeCommandResponse:
+    if hearing.ORDER.encode() not in request.audio.content:
+        return command_pb2.RecognizeCommandResponse()
+    return ParseDict(
+        {"command": {"intent": "set_timer", "slots": [{"name": "minutes", "value": "25"}], "confidence": 0.9}},
+        command_pb2.RecognizeCommandResponse(),
+    )
 
 
 def port_of(mesh: FakeMesh) -> str:

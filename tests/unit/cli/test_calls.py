@@ -26,7 +26,7 @@ from maas.vision.v1 import vision_pb2
 from services.cli import traces
 from services.mesh import errors
 from services.mesh.status import to_status
-from tests.unit.cli.commands import COMMANDS, CONVERSATIONS, METHODS, STREAMS, method_of
+from tests.unit.cli.commands import COMMANDS, CONVERSATIONS, METHODS, STREAMS, WRITTEN, method_of
 from tests.unit.cli.fakes import FakeMesh, Maas
 
 
@@ -42,7 +42,11 @@ def test_every_method_of_the_contracts_has_a_command():
     modules = (nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2)
     services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
     streamed = {method for method, _ in [*STREAMS.values(), *CONVERSATIONS.values()]}
-    assert {name for service in services for name in service.methods_by_name} == {*METHODS.values(), *streamed}
+    assert {name for service in services for name in service.methods_by_name} == {
+        *METHODS.values(),
+        *WRITTEN.values(),
+        *streamed,
+    }
 
 
 @pytest.mark.parametrize(("command", "answer"), COMMANDS, ids=[command for command, *_ in COMMANDS])
@@ -57,7 +61,7 @@ def test_json_is_the_protobuf_json_and_nothing_else(
         0,
         MessageToDict(answer, always_print_fields_with_no_presence=True),
     )
-    if "synthesize" in command:
+    if command == "speech speak hello":
         arguments += ["--out", str(tmp_path / "out.wav")]
     result = maas(*arguments)
     assert result.exit_code == 0
@@ -70,7 +74,7 @@ def test_a_failed_call_is_explained_and_ends_with_1(mesh: FakeMesh, maas: Maas, 
     """Any command whose call fails prints code and message on standard error, nothing on standard output."""
     arguments = typed(command, tmp_path)
     mesh.replies[method_of(command)] = Status(code=5, message="no model is called 'x'; there are: y")
-    result = maas(*arguments, *(["--json"] if "synthesize" in command else []))
+    result = maas(*arguments, *(["--json"] if command == "speech speak hello" else []))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "NOT_FOUND: no model is called 'x'; there are: y" in result.stderr
 
@@ -108,10 +112,14 @@ def test_a_file_is_sent_in_chunks_while_answers_come(mesh: FakeMesh, maas: Maas,
     assert (result.exit_code, "0:02." in result.stdout) == (0, True)
     first, *rest = mesh.requests
     assert first.HasField("config")
-    assert b"".join(each.content for each in rest) == content
-    assert max(len(each.content) for each in rest) <= 1024 * 1024
+    assert b"".join(_bytes(each) for each in rest) == content
+    assert max(len(_bytes(each)) for each in rest) <= 1024 * 1024
     printed = [json.loads(line) for line in maas(*arguments, "--json").stdout.splitlines()]
     assert printed == [MessageToDict(each, always_print_fields_with_no_presence=True) for each in answers]
+
+
+def _bytes(request: Message) -> bytes:
+    return request.audio_content if "audio_content" in request.DESCRIPTOR.fields_by_name else request.content
 
 
 @pytest.fixture
@@ -251,7 +259,16 @@ def test_the_time_out_is_the_deadline_of_the_call(mesh: FakeMesh, maas: Maas):
         ["sing"],
         ["models", "--address", "http://127.0.0.1:8080"],
         ["models", "--address", "localhost"],
-        ["speech", "synthesize", "hello"],
+        ["speech", "speak", "hello"],
+        ["speech", "speak", "hello", "--out", "hello.txt"],
+        ["speech", "speak", "hello", "--out", "-", "--json"],
+        ["speech", "transcribe", "no-such.wav"],
+        ["speech", "transcribe", "-"],
+        ["speech", "command", __file__],
+        ["speech", "command", __file__, "--command", "stop"],
+        ["speech", "command", __file__, "--command", "stop:stop", "--slot", "n"],
+        ["speech", "command", __file__, "--grammar", "no-such.yaml"],
+        ["speech", "speaker", "verify", __file__],
         ["graph", "run", "look-twice", "--input", "photo=@no-such.jpg"],
         ["graph", "run", "look-twice", "--input", "photo"],
         ["graph", "run", "look-twice", "--input", "n:={"],

@@ -54,32 +54,3 @@ def test_silence_is_told(mesh: FakeMesh, maas: Maas, tmp_path: Path):
     (tmp_path / "hush.wav").write_bytes(b"RIFF")
     mesh.replies["Recognize"] = pb.RecognizeResponse()
     assert "nothing was said" in maas("speech", "recognize", str(tmp_path / "hush.wav")).stderr
-
-
-def test_synthesize_writes_the_sound(mesh: FakeMesh, maas: Maas, tmp_path: Path):
-    """The sound is written to --out, and the table tells how long it is."""
-    mesh.replies["SynthesizeSpeech"] = ParseDict(
-        {"audioContent": "UklGRg==", "sampleRateHertz": 24000, "duration": "1.500s", "voice": "heart"},
-        pb.SynthesizeSpeechResponse(),
-    )
-    path = tmp_path / "hello.wav"
-    result = maas("speech", "synthesize", "Hello", "--out", str(path), "--rate", "1.5", "--voice", "heart")
-    assert path.read_bytes() == b"RIFF"
-    assert result.stdout.splitlines()[1].split() == [str(path), "1.50", "24000", "heart"]
-    assert mesh.requests == [pb.SynthesizeSpeechRequest(text="Hello", voice="heart", speaking_rate=1.5)]
-
-
-def test_synthesize_to_standard_output(mesh: FakeMesh, maas: Maas):
-    """--out - writes the sound to standard output and nothing else, so that it can be piped to a player."""
-    mesh.replies["SynthesizeSpeech"] = pb.SynthesizeSpeechResponse(audio_content=b"RIFF\xff\x00")
-    assert maas("speech", "synthesize", "Hello", "--out", "-").stdout_bytes == b"RIFF\xff\x00"
-    result = maas("speech", "synthesize", "Hello", "--out", "-", "--json")
-    assert (result.exit_code, result.stdout) == (2, "")
-
-
-def test_synthesize_into_a_missing_folder(mesh: FakeMesh, maas: Maas, tmp_path: Path):
-    """A path that cannot be written is wrong usage, told in a sentence."""
-    mesh.replies["SynthesizeSpeech"] = pb.SynthesizeSpeechResponse(audio_content=b"RIFF")
-    result = maas("speech", "synthesize", "Hello", "--out", str(tmp_path / "none" / "hello.wav"))
-    assert result.exit_code == 2
-    assert "cannot be written" in " ".join(result.stderr.split())

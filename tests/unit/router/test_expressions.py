@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from maas.router.v1 import router_pb2 as pb
-from maas.speech.v1 import speech_pb2
+from maas.speech.v1 import speech_pb2, synthesis_pb2
 from maas.type.v1 import model_pb2
 from maas.vision.v1 import vision_pb2
 from services.mesh import errors
@@ -22,7 +22,7 @@ WORDS = Vocabulary(
     KINDS,
     {
         "look": vision_pb2.ClassifyImageResponse.DESCRIPTOR,
-        "say": speech_pb2.SynthesizeSpeechResponse.DESCRIPTOR,
+        "say": synthesis_pb2.SynthesizeSpeechResponse.DESCRIPTOR,
         "ask": speech_pb2.RecognizeRequest.DESCRIPTOR,
         "values": pb.RunGraphResponse.DESCRIPTOR,
         "model": model_pb2.ModelInfo.DESCRIPTOR,
@@ -55,7 +55,7 @@ def template(message, structure):
 def test_values_of_expressions(source, value):
     """Texts, numbers, truth values, bytes, lists, messages and durations come out as Python has them."""
     look = vision_pb2.ClassifyImageResponse(labels=[{"name": "espresso", "score": 0.75}, {"name": "cup"}])
-    say = speech_pb2.SynthesizeSpeechResponse(duration={"seconds": 2})
+    say = synthesis_pb2.SynthesizeSpeechResponse(duration={"seconds": 2})
     assert WORDS.compile(source).evaluate({**SCOPE, "look": look, "say": say}) == value
 
 
@@ -72,7 +72,7 @@ def test_bytes_are_not_copied(source):
     """A path to bytes hands on the very object that it leads to, or the message's own bytes."""
     scope = {
         **SCOPE,
-        "say": speech_pb2.SynthesizeSpeechResponse(audio_content=b"\xff\xd8"),
+        "say": synthesis_pb2.SynthesizeSpeechResponse(audio_content=b"\xff\xd8"),
         "ask": speech_pb2.RecognizeRequest(audio={"content": b"\xff\xd8"}),
     }
     expression = WORDS.compile(source)

@@ -39,7 +39,7 @@ def changed(old, new):
 
 def test_the_shipped_graphs_compile():
     """Every graph of the folder beside the code can run."""
-    assert sorted(load(SHIPPED)) == ["hear-and-judge", "look-twice"]
+    assert sorted(load(SHIPPED)) == ["hear-and-judge", "look-twice", "speak-across-languages"]
 
 
 def test_the_example_compiles():

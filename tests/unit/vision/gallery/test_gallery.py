@@ -100,7 +100,7 @@ async def test_a_person_is_deleted_with_all_faces(gallery):
         await gallery.delete("default", person_id="ann", deadline=soon())
 
 
-@pytest.mark.parametrize("face_id", ["", "x", "\0", "é" * 1000, str(uuid.uuid4())])
+@pytest.mark.parametrize("face_id", ["", "x", "\0", "é" * 1000, "0b8f4b2e-7d0c-4f0e-9d55-7a1c3f4e2a61"])
 async def test_names_that_no_face_has(gallery, face_id):
     """Any face_id that is none is NOT_FOUND, and not repeated in the error."""
     with pytest.raises(errors.NotFound) as caught:

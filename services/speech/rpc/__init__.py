@@ -1,0 +1,1 @@
+"""The RPCs of speech, one mixin an area."""
