@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from maas.router.v1 import router_pb2 as pb
 from services.cli import values
 from services.cli.client import connect
 from services.cli.models import graphs_table
-from services.cli.options import TIMEOUT_SECONDS, Address, Json, Timeout
+from services.cli.options import TIMEOUT_SECONDS, Address, Json, Timeout, write
 from services.cli.output import milliseconds, seconds, show, span, table
 
 app = typer.Typer(no_args_is_help=True, help="Typed services composed into graphs.")
@@ -31,6 +32,13 @@ Inputs = Annotated[
     ),
 ]
 
+Saves = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--save", metavar="OUTPUT=FILE", help="Write an output that is data, a sound for instance, to a file."
+    ),
+]
+
 
 @app.command()
 def run(
@@ -38,13 +46,19 @@ def run(
     *,
     address: Address,
     inputs: Inputs = None,
+    saves: Saves = None,
     timeout: Timeout = TIMEOUT_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Run a graph: maas graph run look-twice --input photo=@dog.jpg."""
     request = pb.RunGraphRequest(graph=name, inputs=values.parse(inputs or []))
+    files = dict(_saved(each) for each in saves or [])
     with connect(address, timeout) as mesh:
         answer = mesh.call(f"{_SERVICE}/RunGraph", request, pb.RunGraphResponse)
+        for output, path in files.items():
+            if answer.outputs[output].WhichOneof("kind") != "data":
+                raise typer.BadParameter(f"{output} is no output of {name} that is data", param_hint="--save")
+            write(path, answer.outputs[output].data)
         show(answer, outcome(answer), as_json=as_json)
 
 
@@ -54,6 +68,13 @@ def listing(*, address: Address, timeout: Timeout = TIMEOUT_SECONDS, as_json: Js
     with connect(address, timeout) as mesh:
         answer = mesh.call(f"{_SERVICE}/ListCapabilities", pb.ListCapabilitiesRequest(), pb.ListCapabilitiesResponse)
         show(answer, graphs_table(answer.graphs), as_json=as_json)
+
+
+def _saved(text: str) -> tuple[str, Path]:
+    output, sign, path = text.partition("=")
+    if not (output and sign and path):
+        raise typer.BadParameter(f"{text!r} is not OUTPUT=FILE", param_hint="--save")
+    return output, Path(path)
 
 
 def outcome(answer: pb.RunGraphResponse) -> RenderableType:

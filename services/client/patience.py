@@ -12,6 +12,9 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 from grpc.aio import AioRpcError
 
+# Of a pause; what it comes to is cut anyway.
+_DOUBLINGS = 30
+
 # What a connection that broke ends calls with. A server of the mesh that means such a status tells a reason with it.
 _OF_CONNECTIONS = (grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 _STREAM_IDLE = "STREAM_IDLE"
@@ -57,7 +60,7 @@ class Tries:
         """
         code, reason, asked = error.code(), *_told(error)
         self._failures += 1
-        doubled = self.patience.first_seconds * 2.0 ** (self._failures - 1)
+        doubled = self.patience.first_seconds * 2.0 ** min(self._failures - 1, _DOUBLINGS)
         pause = max(min(self.patience.longest_seconds, doubled), asked) * random.uniform(1, 1.25)  # noqa: S311 - spreads clients, hides nothing
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not answered:
             if time.monotonic() + pause - self._began > self.place_seconds:

@@ -10,6 +10,8 @@ from maas.speech.v1 import live_pb2 as pb
 from services.client.kept import Kept
 
 _AUTO = "auto"
+# As sure of a language as the service must be before it takes it for that of the whole stream.
+_SURE = 0.7
 # Heard again from elsewhere, speech may seem to begin or end so much earlier or later.
 _SAME_SECONDS = 0.25
 
@@ -65,7 +67,8 @@ class Progress:
         if result.is_final:
             resume.final_results = result.index + 1
             resume.cues = max(resume.cues, result.cues)
-            resume.language_code = result.language_code
+            if result.transcript and result.language_confidence >= _SURE:
+                resume.language_code = result.language_code
             self._turn_over = self._repeats_turn = False
         is_news = not answer.HasField("speech_event") or self._is_new(answer.speech_event)
         self._let_go()

@@ -81,6 +81,10 @@ async def recognize_stream(
                         if accounts:
                             tries.progress()
                         yield answer
+                        if answer.HasField("end"):
+                            return
+            except SourceFailed as failed:
+                raise (failed.__cause__ or failed) from None
             except AioRpcError as error:
                 failure = error
             else:
@@ -117,7 +121,7 @@ async def _one_call(
     except asyncio.CancelledError:
         source = sender.exception() if sender.done() and not sender.cancelled() else None
         if isinstance(source, SourceFailed) and source.__cause__ is not None:
-            raise source.__cause__ from None
+            raise source
         raise
     finally:
         sender.cancel()

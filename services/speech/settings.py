@@ -13,6 +13,7 @@ class Settings(ServiceSettings, TritonSettings, PreprocessingClientSettings):
 
     model_config = SettingsConfigDict(env_prefix="SPEECH_", frozen=True, extra="ignore")
 
+    longest_call_seconds: float = Field(3630.0, gt=0, description="calls may run so long; streams last up to an hour")
     # Speakers think, and writers of texts do too.
     stream_idle_seconds: float = Field(
         600.0,

@@ -63,8 +63,8 @@ def test_boxes_are_drawn(maas: Run, tmp_path: Path):
 
 
 def test_what_was_spoken_is_heard(maas: Run):
-    """Sound from `maas speech synthesize` can be piped into `maas speech recognize`."""
-    spoken = maas("speech", "synthesize", "Good morning, how are you?", "--out", "-").stdout
+    """Sound from `maas speech speak` can be piped into `maas speech recognize`."""
+    spoken = maas("speech", "speak", "Good morning, how are you?", "--out", "-").stdout
     heard = json.loads(maas("speech", "recognize", "-", "--language", "en", "--json", stdin=spoken).stdout)
     assert re.sub(r"\W+", " ", heard["transcript"].lower()).strip() == "good morning how are you"
 
@@ -76,6 +76,20 @@ def test_word_times_lie_in_the_recording(maas: Run):
     assert len(starts) > 15
     assert starts == sorted(starts)
     assert float(words[-1][1]) <= 11.1
+
+
+def test_text_appears_as_it_is_spoken(maas: Run):
+    """`maas speech listen` writes down what is said in a recording that comes at the speed of speech."""
+    heard = maas("speech", "listen", SAMPLES / "sensible-1.wav", "--language", "en").stdout.decode()
+    assert "dashwood had then leisure" in heard.lower()
+
+
+def test_captions_follow_the_recording(maas: Run):
+    """`maas speech transcribe --captions srt` writes numbered cues."""
+    cues = maas("speech", "transcribe", SAMPLES / "ask-not.wav", "--captions", "srt").stdout.decode()
+    numbers = re.findall(r"^(\d+)\n00:00:\d\d,\d{3} --> 00:00:\d\d,\d{3}$", cues, re.MULTILINE)
+    assert len(numbers) > 1
+    assert numbers == [str(each) for each in range(1, len(numbers) + 1)]
 
 
 def test_json_is_the_gateways_json(maas: Run, mesh: RunningMesh):
@@ -238,7 +252,7 @@ def test_graphs_run(maas: Run):
 
 
 def test_models_tells_what_there_is(maas: Run):
-    """`maas models` lists every service as answering, with models, and both graphs."""
+    """`maas models` lists every service as answering, with models, and all graphs."""
     found = json.loads(maas("models", "--json").stdout)
     assert {service["name"].split(".")[1] for service in found["services"]} == {
         "nlp",
@@ -248,12 +262,10 @@ def test_models_tells_what_there_is(maas: Run):
         "vision",
     }
     assert not [service for service in found["services"] if "status" in service]
-    assert {graph["name"] for graph in found["graphs"]} == {"hear-and-judge", "look-twice"}
+    shipped = ["hear-and-judge", "look-twice", "speak-across-languages"]
+    assert sorted(graph["name"] for graph in found["graphs"]) == shipped
     listed = lines(maas("graph", "list"))
-    assert [words[0] for words in listed if words and words[0] in ("hear-and-judge", "look-twice")] == [
-        "hear-and-judge",
-        "look-twice",
-    ]
+    assert [words[0] for words in listed if words and words[0] in shipped] == shipped
 
 
 def test_a_wrong_photo_is_told_with_its_field(maas: Run):
@@ -281,6 +293,8 @@ def test_the_demo_shows_everything(maas: Run, mesh: RunningMesh, monkeypatch: py
         "do not contain the answer",
         "ask not",
         "word for word what was said",
+        "set_timer: minutes = 25",
+        "no command",
         "fail better",
     ):
         assert right in page.lower().replace("\n    ", " ")

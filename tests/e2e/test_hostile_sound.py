@@ -26,7 +26,7 @@ SAMPLES = Path(__file__).parents[2] / ".build/samples"
 SECONDS = 60
 MEBIBYTE = 1024 * 1024
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-NO_SOUND = "is none of aac, flac, mp3, ogg, wav, webm, or empty"
+NO_SOUND = "is none of aac, flac, mp3, mp4, ogg, wav, webm, or empty"
 # Container, codec, samples a second.
 KINDS = {
     "wav": ("wav", "pcm_s16le", 16_000),

@@ -147,10 +147,8 @@ def test_synthetic_voices_are_understood(heard, name, most):
 
 
 def test_languages_are_found(heard):
-    """Each recording's language, without a hint; of one with rare words alone the model says that it is not sure."""
-    wrong = [name for name, response in heard.items() if response.language_code != SAMPLES[name]["language"]]
-    assert wrong in ([], ["kiwi-es.wav"])
-    assert all(heard[name].language_confidence < 0.6 for name in wrong)
+    """Each recording's language, without a hint."""
+    assert not [name for name, response in heard.items() if response.language_code != SAMPLES[name]["language"]]
 
 
 def test_words_come_in_the_order_of_time(heard):

@@ -22,7 +22,7 @@ from deploy.local.proc import is_alive, listeners
 from deploy.local.settings import REPOSITORY
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
-from maas.speech.v1 import speech_pb2, speech_pb2_grpc
+from maas.speech.v1 import speech_pb2_grpc, synthesis_pb2
 from maas.type.v1 import media_pb2
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
 
@@ -62,7 +62,7 @@ async def calls(mesh: Any) -> AsyncIterator[dict[str, Call]]:
                 vision_pb2.ClassifyImageRequest(image=media_pb2.Image(content=photo)), timeout=DEADLINE_SECONDS
             ),
             "synthesize": lambda: speech.SynthesizeSpeech(
-                speech_pb2.SynthesizeSpeechRequest(text="Hello."), timeout=DEADLINE_SECONDS
+                synthesis_pb2.SynthesizeSpeechRequest(text="Hello."), timeout=DEADLINE_SECONDS
             ),
             "capabilities": lambda: router.ListCapabilities(
                 router_pb2.ListCapabilitiesRequest(), timeout=DEADLINE_SECONDS

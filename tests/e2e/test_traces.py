@@ -12,7 +12,7 @@ import pytest
 
 from maas.nlp.v1 import conversation_pb2, nlp_pb2, nlp_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
-from maas.speech.v1 import speech_pb2, speech_pb2_grpc
+from maas.speech.v1 import speech_pb2, speech_pb2_grpc, synthesis_pb2
 from maas.type.v1 import media_pb2
 from maas.vision.v1 import face_pb2, redaction_pb2, video_pb2, vision_pb2, vision_pb2_grpc
 from services.cli.waterfall import Span, fetch
@@ -72,14 +72,14 @@ EDGES = {
     "enroll": through_gateway("vision", f"{VISION}/EnrollFace", "RenderImage"),
     # One span for the whole stream; its frames are decoded in one call, and each is looked at in one.
     "video": through_gateway("vision", f"{VISION}/StreamingAnnotateVideo", "ExtractFrames"),
-    "recognize": through_gateway("speech", f"{SPEECH}/Recognize", "ConvertAudio"),
+    "recognize": through_gateway("speech", f"{SPEECH}/Recognize", "StreamingConvertAudio"),
     "synthesize": through_gateway("speech", f"{SPEECH}/SynthesizeSpeech", None),
     "look-twice": [
         *node("classify", "vision", f"{VISION}/ClassifyImage", "RenderImage"),
         *node("detect", "vision", f"{VISION}/DetectObjects", "RenderImage"),
     ],
     "hear-and-judge": [
-        *node("hear", "speech", f"{SPEECH}/Recognize", "ConvertAudio"),
+        *node("hear", "speech", f"{SPEECH}/Recognize", "StreamingConvertAudio"),
         # No further: what was said there may have been judged before, and come from the cache.
         [*called("judge", f"{NLP}/AnalyzeSentiment"), ("nlp", f"{NLP}/AnalyzeSentiment")],
     ],
@@ -116,7 +116,7 @@ def run(channel, call, metadata):
         "enroll": (vision.EnrollFace, face_pb2.EnrollFaceRequest(image=portrait, person_id=person)),
         "video": (lambda requests, **options: list(vision.StreamingAnnotateVideo(requests, **options)), video()),
         "recognize": (speech.Recognize, speech_pb2.RecognizeRequest(audio=audio)),
-        "synthesize": (speech.SynthesizeSpeech, speech_pb2.SynthesizeSpeechRequest(text=CANARY)),
+        "synthesize": (speech.SynthesizeSpeech, synthesis_pb2.SynthesizeSpeechRequest(text=CANARY)),
         "look-twice": (
             router.RunGraph,
             router_pb2.RunGraphRequest(graph="look-twice", inputs={"photo": value(data=photo)}),

@@ -146,8 +146,9 @@ def transcribe(
 
 def _texts(result: live_pb2.StreamingRecognitionResult, captions: Captions | None, *, words: bool) -> Iterator[str]:
     if captions:
-        # With the line breaks of its format.
-        yield result.captions.removesuffix("\n")
+        if result.captions:
+            # With the line breaks of its format.
+            yield result.captions.removesuffix("\n")
     elif words:
         yield from (f"{clock(seconds(word.start_offset))}  {word.word}" for word in result.words)
     elif result.transcript:

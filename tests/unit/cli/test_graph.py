@@ -131,3 +131,16 @@ def test_models_lists_services_models_and_graphs(mesh: FakeMesh, maas: Maas):
     at = lines.index(["look-twice", "Looks."])
     assert lines[at + 1 : at + 3] == [["takes", "photo", "(data)"], ["gives", "labels", "(list)"]]
     assert maas("graph", "list").stdout.splitlines()[1].split()[0] == "look-twice"
+
+
+def test_an_output_that_is_data_is_saved(mesh: FakeMesh, maas: Maas, tmp_path: Path):
+    """--save writes an output's bytes to a file; of one that is no data, or of none, it says so."""
+    mesh.replies["RunGraph"] = pb.RunGraphResponse(
+        outputs={"audio": pb.Value(data=b"RIFF"), "text": pb.Value(text="said")}
+    )
+    path = tmp_path / "said.wav"
+    assert maas("graph", "run", "speak", "--save", f"audio={path}").exit_code == 0
+    assert path.read_bytes() == b"RIFF"
+    for wrong in ("text", "else"):
+        assert "is no output of speak" in maas("graph", "run", "speak", "--save", f"{wrong}={path}").stderr
+    assert "is not OUTPUT=FILE" in maas("graph", "run", "speak", "--save", "audio").stderr

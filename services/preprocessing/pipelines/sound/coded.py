@@ -85,6 +85,7 @@ class _Decoding:
         self._waiting = 0
         self._channels = 0
         self._damaged = False
+        self._told = 0
 
     def run(self) -> None:
         """From the first byte to the last."""
@@ -202,7 +203,15 @@ class _Decoding:
     def _next_chunk(self) -> bytes:
         """Called when FFmpeg has read all there is: what it gave of it must not wait for the next chunk."""
         self._flush()
+        if self._told < self._source.received:
+            # The bytes were heard, though they gave no sound yet.
+            offset = 0.0 if self._resampler is None else self._resampler.offset_seconds
+            self._put(SoundPiece(NO_SPEECH, offset, NO_SPEECH, self._source.received))
         return self._caller.read()
+
+    def _put(self, piece: SoundPiece) -> None:
+        self._told = piece.bytes_received
+        self._caller.put(piece)
 
     def _flush(self, *, last: bool = False) -> None:
         """Give what was decoded, at most a second at a time."""
@@ -215,7 +224,7 @@ class _Decoding:
         for at in range(0, len(samples), self._wanted_hertz):
             offset = begin + at / self._wanted_hertz
             piece = samples[at : at + self._wanted_hertz]
-            self._caller.put(SoundPiece(piece, offset, NO_SPEECH, self._source.received))
+            self._put(SoundPiece(piece, offset, NO_SPEECH, self._source.received))
 
     def _wrong(self, description: str) -> errors.InvalidArgument:
         return errors.InvalidArgument.field(self._field, description)

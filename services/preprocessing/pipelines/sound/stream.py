@@ -102,9 +102,14 @@ async def _raw(
 
     while chunk := await _next(chunks, deadline):
         received += len(chunk)
+        told = False
         for piece in pieces(decoder.decode(chunk), last=False):
+            told = True
             yield piece
             await asyncio.sleep(0)  # a large chunk has many pieces, and others wait for their turn
+        if not told:
+            # The bytes were heard, though the resampler keeps what they are to itself.
+            yield SoundPiece(NO_SPEECH, resampler.offset_seconds, NO_SPEECH, received)
     if not resampler.count:
         raise errors.InvalidArgument.field(field, "holds no sound")
     for piece in pieces(iter([NO_SPEECH]), last=True):

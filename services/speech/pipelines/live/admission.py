@@ -12,9 +12,9 @@ from services.mesh import errors
 # Over which the load is measured, and after which a stream counts by what it took and not by what others take.
 _WINDOW_SECONDS, _KNOWN_SECONDS = 20.0, 10.0
 # The share of a recogniser that a stream takes of which nothing is known, and at least that of one that is silent now.
-_EXPECTED_SHARE, _LEAST_SHARE = 0.3, 0.1
+_EXPECTED_SHARE, _LEAST_SHARE = 0.2, 0.1
 # What final readings may take of the recognisers; the rest is for interim ones, and for when many end at once.
-_CAPACITY = 0.75
+_CAPACITY = 0.5
 # A stream so far behind means that the machine does not keep up, whatever the shares say.
 _MAX_LAG_SECONDS = 3.0
 _RETRY_SECONDS = 5.0

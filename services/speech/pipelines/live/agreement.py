@@ -78,9 +78,10 @@ def retracted(shown: Sequence[str], final: str) -> int:
 def _after(agreed: Sequence[str], words: Sequence[str]) -> int:
     """How many of the words stand for those that are agreed: the beginning of them that is most like these."""
     costs = list(range(len(words) + 1))
+    bare = [_bare(word) for word in words]
     for row, one in enumerate(map(_bare, agreed), 1):
         above, costs[0] = costs[0], row
-        for column, other in enumerate(map(_bare, words), 1):
+        for column, other in enumerate(bare, 1):
             above, costs[column] = (
                 costs[column],
                 min(above + (one != other), costs[column] + 1, costs[column - 1] + 1),

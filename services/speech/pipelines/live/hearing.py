@@ -13,9 +13,6 @@ from services.speech.pipelines.live.incoming import Due
 from services.speech.pipelines.live.plan import ChangeLanguage, EndUtterance
 from services.speech.pipelines.live.timeline import Timeline
 
-# A resampler keeps some of the sound before a control to itself until more comes; so much is not waited for.
-_KEPT_BACK = 1600
-
 
 class Hearing:
     """Keeps the utterance that runs and a little before it; bounded by the longest utterance and a piece."""
@@ -65,7 +62,7 @@ class Hearing:
             return False
         due = self._controls[0].after_bytes
         if self._timeline.exact:
-            return self.heard >= self._timeline.sample(due) - _KEPT_BACK
+            return self.heard >= self._timeline.sample(due) - self._timeline.kept_back
         return self._received >= due
 
     def control_now(self, received: int | None = None) -> list[Happening | ChangeLanguage]:

@@ -130,16 +130,17 @@ class LiveStream:
         """All sound, as far as there is room for what ends in it."""
         draining = asyncio.ensure_future(self._draining.wait())
         coming = asyncio.ensure_future(anext(sound))
+        control = asyncio.ensure_future(self._incoming.control_came.wait())
         try:
             while True:
-                control = asyncio.ensure_future(self._incoming.control_came.wait())
+                if control.done():
+                    control = asyncio.ensure_future(self._incoming.control_came.wait())
                 due = self._hearing.control_due()
                 await asyncio.wait(
                     {coming, draining} if due else {coming, draining, control},
                     timeout=_SETTLED_SECONDS if due else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                control.cancel()
                 self._incoming.control_came.clear()
                 if draining.done():
                     break
@@ -163,6 +164,7 @@ class LiveStream:
             # What the client did wrong says more than what the decoder made of it.
             raise self._incoming.failure or error from None
         finally:
+            control.cancel()
             draining.cancel()
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)

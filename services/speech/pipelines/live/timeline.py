@@ -15,6 +15,8 @@ class Timeline:
         self._rate = audio_format.sample_rate_hertz
         self._frame = 0 if per_second is None else round(per_second / self._rate)
         self._first_byte = resume.acknowledged_bytes if resume else 0
+        # A resampler keeps some 920 samples of its source to itself until more come; so much is not waited for.
+        self.kept_back = max(1600, 1000 * SAMPLE_RATE_HERTZ // self._rate) if self._frame else 0
         # A container is sent again from its beginning; what was accounted for is decoded, and not heard.
         self.skipped = 0
         if resume and not self._frame:

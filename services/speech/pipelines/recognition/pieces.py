@@ -95,7 +95,9 @@ class Cutter:
                 longest, place = run, index - run // 2
         if longest:
             return max(1, place)
-        half = np.array(self._probabilities[windows // 2 :])
+        # The last window may be cut short by the end of the sound, and is not kept then.
+        windows = min(windows, len(self._windows))
+        half = np.array(self._probabilities[windows // 2 : windows])
         energies = np.square(self._windows[windows // 2 : windows]).mean(1)
         # All sound like speech: the faintest of those that do so least.
         least = half <= np.quantile(half, 0.2)

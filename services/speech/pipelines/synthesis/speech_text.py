@@ -39,6 +39,8 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
+# What is longer is no date, telephone number or word to be spelled.
+_YEAR_DIGITS, _TELEPHONE_SIGNS, _SPELLED_SIGNS = 4, 60, 500
 _SCALES = ((10**8, "亿"), (10**4, "万"), (1000, "千"), (100, "百"), (10, "十"))
 _MAX_CARDINAL = 10**12
 
@@ -114,6 +116,9 @@ def _marked(word: str, phonemes: str) -> str:
 
 
 def _characters(span: SayAs, language: str) -> str:
+    if len(span.text) > _SPELLED_SIGNS:
+        raise _unfit(span, f"at most {_SPELLED_SIGNS} characters")
+
     def read(each: str) -> str:
         if each.upper() in LETTERS:
             return _marked(each, LETTERS[each.upper()])
@@ -177,7 +182,7 @@ def _chinese_below(number: int) -> str:
 
 def _telephone(span: SayAs, language: str) -> str:
     groups = re.findall(r"\d+", span.text, re.ASCII)
-    if not groups or re.search(r"[^\d\s()+./-]", span.text):
+    if not groups or len(span.text) > _TELEPHONE_SIGNS or re.search(r"[^\d\s()+./-]", span.text):
         raise _unfit(span, "a telephone number")
     if len(groups) == 1 and len(groups[0]) > 6:  # noqa: PLR2004 - as people say them: groups of three or four
         groups = re.findall(r"\d{1,4}(?=(?:\d{4})*$)", groups[0])
@@ -195,7 +200,7 @@ def _date(span: SayAs, language: str) -> str:
             raise _unfit(span, "numbers in the order of its format")
         return plain(span.text, language)  # "5 March 2026" is read as it is
     order = span.order or _usual_order(parts, language)
-    if len(order) != len(parts):
+    if len(order) != len(parts) or any(len(part) > _YEAR_DIGITS for part in parts):
         raise _unfit(span, "a date")
     values = {name: int(part) for name, part in zip(order, parts, strict=True)}
     if not (1 <= values.get("m", 1) <= 12 and 1 <= values.get("d", 1) <= 31 and values.get("y", 1) <= 9999):  # noqa: PLR2004

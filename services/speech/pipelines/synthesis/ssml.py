@@ -89,7 +89,8 @@ class _Reader:
         self._check(name, attributes)
         rate = self._open[-1][2] if self._open else 1.0
         if name == "prosody":
-            rate *= _rate(attributes)
+            # Rates within rates have limits too, or the pauses between sentences would last for hours.
+            rate = min(max(rate * _rate(attributes), SLOWEST), FASTEST)
         elif name in {"p", "s"}:
             self.spans.append(Boundary(name == "p"))
         elif name == "break":
