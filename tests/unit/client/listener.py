@@ -123,6 +123,7 @@ class _Hearing:
             is_final=True,
             index=self._index,
             language_code=self._language or "en",
+            language_confidence=1,
             result_start_offset=Duration(seconds=self._begin),
         )
         self._index, self._line = self._index + 1, ""
