@@ -121,7 +121,7 @@ async def _one_call(
     except asyncio.CancelledError:
         source = sender.exception() if sender.done() and not sender.cancelled() else None
         if isinstance(source, SourceFailed) and source.__cause__ is not None:
-            raise source
+            raise source from source.__cause__
         raise
     finally:
         sender.cancel()
