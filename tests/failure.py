@@ -15,3 +15,12 @@ async def failure(call):
         for message in details:
             detail.Unpack(message)
     return caught.value.code(), *details
+
+
+async def refusal(call) -> tuple[str, str]:
+    """The field that was wrong in a call that must be refused, and what is said of it."""
+    code, info, bad, _ = await failure(call)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert (info.domain, info.reason) == ("maas", "INVALID_ARGUMENT")
+    (violation,) = bad.field_violations
+    return violation.field, violation.description

@@ -46,9 +46,7 @@ def servicer(
     """The service on any adapters. recognizers: readings of live speech at once. max_live_streams: more are refused."""
     transcriber = Transcriber(inference)
     schedule = Schedule(recognizers)
-    live = LiveRecognizer(
-        transcriber, preprocessor, schedule, recognizers=recognizers, max_live_streams=max_live_streams
-    )
+    live = LiveRecognizer(transcriber, preprocessor, schedule, max_live_streams=max_live_streams)
     implementation = SpeechServicer(
         models,
         preprocessor,

@@ -19,7 +19,7 @@ from deploy.local.proc import resident_bytes
 from maas.type.v1 import media_pb2
 from maas.vision.v1 import face_pb2, redaction_pb2, video_pb2, vision_pb2_grpc
 from maas.vision.v1 import vision_pb2 as pb
-from tests.failure import failure
+from tests.failure import refusal
 from tests.unit.preprocessing.video.films import FASTSTART, corners, film
 
 SAMPLES = Path(__file__).parents[2] / ".build/samples"
@@ -134,15 +134,6 @@ def message(content: bytes) -> media_pb2.Image:
 
 def classify(vision, content: bytes):
     return vision.ClassifyImage(pb.ClassifyImageRequest(image=message(content)), timeout=SECONDS)
-
-
-async def refusal(call) -> tuple[str, str]:
-    """The field that was wrong, and what is said of it, which the message says too."""
-    code, info, bad, _ = await failure(call)
-    assert code is INVALID
-    assert (info.domain, info.reason) == ("maas", "INVALID_ARGUMENT")
-    (violation,) = bad.field_violations
-    return violation.field, violation.description
 
 
 @pytest.mark.parametrize("name", REFUSED)

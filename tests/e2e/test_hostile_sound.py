@@ -20,7 +20,7 @@ from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
 from maas.speech.v1 import live_pb2, speaker_pb2, speech_pb2, speech_pb2_grpc, synthesis_pb2
 from maas.type.v1 import media_pb2
 from services.mesh.durations import to_seconds
-from tests.failure import failure
+from tests.failure import failure, refusal
 
 SAMPLES = Path(__file__).parents[2] / ".build/samples"
 SECONDS = 60
@@ -135,15 +135,6 @@ def recognize(speech, content: bytes):
     return speech.Recognize(
         speech_pb2.RecognizeRequest(audio=media_pb2.Audio(content=content), language_code="en"), timeout=SECONDS
     )
-
-
-async def refusal(call) -> tuple[str, str]:
-    """The field that was wrong, and what is said of it."""
-    code, info, bad, _ = await failure(call)
-    assert code is INVALID
-    assert (info.domain, info.reason) == ("maas", "INVALID_ARGUMENT")
-    (violation,) = bad.field_violations
-    return violation.field, violation.description
 
 
 @pytest.mark.parametrize("name", REFUSED)

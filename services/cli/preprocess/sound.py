@@ -19,6 +19,7 @@ from services.cli.options import TIMEOUT_SECONDS, VIDEO_SECONDS, Address, Json, 
 from services.cli.output import bar, clock, console, errors, seconds, show, table, to_json
 from services.cli.preprocess.text import SERVICE
 from services.cli.sounds import Channels, Encoding, Raw, RawEncoding, Sound, close_wav, open_sound, opened, wav_header
+from services.mesh.durations import to_duration
 
 Request = TypeVar("Request", bound=Message)
 
@@ -211,11 +212,7 @@ def _to_denoise(chunk: bytes) -> pb.DenoiseAudioRequest:
 
 
 def _duration(typed: float | None) -> Duration | None:
-    if typed is None:
-        return None
-    found = Duration()
-    found.FromMicroseconds(round(typed * 1e6))
-    return found
+    return None if typed is None else to_duration(typed)
 
 
 def samples(answer: pb.ConvertAudioResponse) -> Table:

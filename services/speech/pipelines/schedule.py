@@ -35,6 +35,7 @@ class Schedule:
 
     def __init__(self, at_once: int) -> None:
         """at_once: as many as the model has instances."""
+        self.at_once = at_once
         self._free = at_once
         self._waiting: list[_Waiting] = []
         self._running: set[asyncio.Future[Any]] = set()

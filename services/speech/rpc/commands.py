@@ -18,6 +18,7 @@ from services.mesh.ports import Preprocessor
 from services.mesh.request import fraction, language_tag
 from services.mesh.server import budget
 from services.mesh.sound import MAX_CHUNK_BYTES, format_from_proto
+from services.mesh.streams import first_config, kind_of
 from services.speech.pipelines.commands.grammar import Command, Grammar, Slot, checked
 from services.speech.pipelines.commands.live import listen
 from services.speech.pipelines.commands.plan import Answer, CommandPlan, NoCommand, Speech, Unrecognized, Woken
@@ -64,7 +65,7 @@ class CommandRpcs(speech_pb2_grpc.SpeechServiceServicer):
     ) -> AsyncIterator[pb.StreamingRecognizeCommandResponse]:
         """The commands that are being spoken."""
         deadline = budget(context, default_seconds=LONGEST_SECONDS)
-        config = await _config(request_iterator)
+        config = await first_config(request_iterator)
         audio_format = format_from_proto("config.format", config.format)
         silence = seconds_within(
             "config.utterance_silence",
@@ -127,19 +128,10 @@ def _slot(message: pb.CommandSlot) -> Slot:
     return Slot(message.name)
 
 
-async def _config(requests: AsyncIterator[pb.StreamingRecognizeCommandRequest]) -> pb.StreamingRecognizeCommandConfig:
-    """The first message. Raises InvalidArgument when it is something else."""
-    request = await anext(aiter(requests), None)
-    came = "nothing" if request is None else _kind(request)
-    if request is None or came != "config":
-        raise errors.InvalidArgument.field("config", f"is required in the first message, which brought {came}")
-    return request.config
-
-
 async def _chunks(requests: AsyncIterator[pb.StreamingRecognizeCommandRequest]) -> AsyncGenerator[bytes, None]:
     """The sound of the messages after the first. Raises InvalidArgument for one that brings something else."""
     async for request in requests:
-        if _kind(request) == "config":
+        if kind_of(request) == "config":
             raise errors.InvalidArgument.field("config", "comes once, in the first message")
         content = request.audio_content  # Each reading of the field copies it.
         if not 1 <= len(content) <= MAX_CHUNK_BYTES:
@@ -147,13 +139,6 @@ async def _chunks(requests: AsyncIterator[pb.StreamingRecognizeCommandRequest]) 
                 "audio_content", f"takes 1 to {MAX_CHUNK_BYTES} bytes, got {len(content)}"
             )
         yield content
-
-
-def _kind(request: pb.StreamingRecognizeCommandRequest) -> str:
-    kind = request.WhichOneof("streaming_request")
-    if kind is None:
-        raise errors.InvalidArgument.field("streaming_request", "takes one of config and audio_content in each message")
-    return kind
 
 
 def _response(answer: Answer, plan: CommandPlan, echo: str) -> pb.StreamingRecognizeCommandResponse:

@@ -18,6 +18,7 @@ from services.mesh.ports import AudioFormat
 from services.mesh.request import language_tag, one_of
 from services.mesh.server import budget
 from services.mesh.sound import MAX_CHUNK_BYTES, format_from_proto
+from services.mesh.streams import first_config, kind_of
 from services.speech.pipelines.live.endpoints import Rules
 from services.speech.pipelines.live.plan import (
     Answer,
@@ -69,7 +70,7 @@ class LiveRpcs(speech_pb2_grpc.SpeechServiceServicer):
         """What is being said."""
         deadline = budget(context, default_seconds=LONGEST_SECONDS)
         span = trace.get_current_span()
-        config = await _config(request_iterator)
+        config = await first_config(request_iterator)
         plan = _plan(config, self._models)
         async with (
             aclosing(_inputs(request_iterator, plan.card)) as inputs,
@@ -81,21 +82,12 @@ class LiveRpcs(speech_pb2_grpc.SpeechServiceServicer):
                 yield _response(answer, plan, config.request_id)
 
 
-async def _config(requests: AsyncIterator[pb.StreamingRecognizeRequest]) -> pb.StreamingRecognizeConfig:
-    """The first message. Raises InvalidArgument when it is something else."""
-    request = await anext(aiter(requests), None)
-    came = "nothing" if request is None else _kind(request)
-    if request is None or came != "config":
-        raise errors.InvalidArgument.field("config", f"is required in the first message, which brought {came}")
-    return request.config
-
-
 async def _inputs(
     requests: AsyncIterator[pb.StreamingRecognizeRequest], card: ModelCard
 ) -> AsyncGenerator[bytes | Control, None]:
     """What the messages after the first bring. Raises InvalidArgument for those that may not come, or not like this."""
     async for request in requests:
-        came = _kind(request)
+        came = kind_of(request)
         if came == "config":
             raise errors.InvalidArgument.field("config", "comes once, in the first message")
         if came == "control":
@@ -107,16 +99,6 @@ async def _inputs(
                 "audio_content", f"takes 1 to {MAX_CHUNK_BYTES} bytes, got {len(content)}"
             )
         yield content
-
-
-def _kind(request: pb.StreamingRecognizeRequest) -> str:
-    """What a message brings. Raises InvalidArgument when it brings nothing."""
-    kind = request.WhichOneof("streaming_request")
-    if kind is None:
-        raise errors.InvalidArgument.field(
-            "streaming_request", "takes one of config, audio_content and control in each message"
-        )
-    return kind
 
 
 def _control(control: pb.StreamControl, card: ModelCard) -> Control:

@@ -15,6 +15,7 @@ from services.mesh.interceptors import Context
 from services.mesh.models import Models
 from services.mesh.request import language_tag, one_of, request_id
 from services.mesh.server import budget
+from services.mesh.streams import first_config, kind_of
 from services.speech.pipelines.synthesis import ssml
 from services.speech.pipelines.synthesis.encoding import AudioEncoding, Output
 from services.speech.pipelines.synthesis.script import Script
@@ -77,7 +78,8 @@ class SynthesisRpcs(speech_pb2_grpc.SpeechServiceServicer):
         """A text spoken while it is being written."""
         deadline = budget(context, default_seconds=LONGEST_SECONDS)
         span = trace.get_current_span()
-        config = await _config(request_iterator)
+        config = await first_config(request_iterator)
+        echo = request_id(config)
         pieces = self._synthesizer.stream(
             _texts(request_iterator),
             lambda text: _speaker(self._models, config, "", text),
@@ -91,7 +93,7 @@ class SynthesisRpcs(speech_pb2_grpc.SpeechServiceServicer):
                 if first:
                     span.add_event("first sound")
                     first = False
-                for response in _responses(piece, config.request_id):
+                for response in _responses(piece, echo):
                     yield response
 
     async def ListVoices(self, request: pb.ListVoicesRequest, context: Context) -> pb.ListVoicesResponse:
@@ -140,30 +142,13 @@ def _speaker(
     )
 
 
-async def _config(requests: AsyncIterator[pb.StreamingSynthesizeRequest]) -> pb.StreamingSynthesizeConfig:
-    """The first message. Raises InvalidArgument when it is something else."""
-    request = await anext(aiter(requests), None)
-    came = "nothing" if request is None else _kind(request)
-    if request is None or came != "config":
-        raise errors.InvalidArgument.field("config", f"is required in the first message, which brought {came}")
-    request_id(request.config)
-    return request.config
-
-
 async def _texts(requests: AsyncIterator[pb.StreamingSynthesizeRequest]) -> AsyncGenerator[str | None, None]:
     """What the messages after the first bring; None to speak what has come."""
     async for request in requests:
-        came = _kind(request)
+        came = kind_of(request)
         if came == "config":
             raise errors.InvalidArgument.field("config", "comes once, in the first message")
         yield _checked(request.text) if came == "text" else None
-
-
-def _kind(request: pb.StreamingSynthesizeRequest) -> str:
-    kind = request.WhichOneof("streaming_request")
-    if kind is None:
-        raise errors.InvalidArgument.field("streaming_request", "takes one of config, text and flush in each message")
-    return kind
 
 
 def _responses(piece: Piece | End, echo: str) -> list[pb.StreamingSynthesizeResponse]:

@@ -17,6 +17,7 @@ from services.mesh.models import ModelCard
 from services.mesh.ports import ShotChange
 from services.mesh.request import fraction, one_of, request_id
 from services.mesh.server import budget
+from services.mesh.streams import first_config, kind_of
 from services.vision.pipelines.detect import DETECTION
 from services.vision.pipelines.faces.find import DETECTION as FACE_DETECTION
 from services.vision.pipelines.images import ImagePipelines
@@ -50,7 +51,7 @@ class VideoRpcs(vision_pb2_grpc.VisionServiceServicer):
         """What happens in a video, while it is being sent."""
         deadline = budget(context, default_seconds=LONGEST_SECONDS)
         span = trace.get_current_span()
-        config = await _config(request_iterator)
+        config = await first_config(request_iterator)
         plan = _plan(config, self._images)
         first = True
         async with (
@@ -66,20 +67,11 @@ class VideoRpcs(vision_pb2_grpc.VisionServiceServicer):
                 yield _response(finding, plan, config.request_id)
 
 
-async def _config(requests: AsyncIterator[pb.StreamingAnnotateVideoRequest]) -> pb.VideoConfig:
-    """The first message. Raises InvalidArgument when it is something else."""
-    request = await anext(aiter(requests), None)
-    came = "nothing" if request is None else _kind(request)
-    if request is None or came != "config":
-        raise errors.InvalidArgument.field("config", f"is required in the first message, which brought {came}")
-    return request.config
-
-
 async def _data(requests: AsyncIterator[pb.StreamingAnnotateVideoRequest]) -> AsyncGenerator[bytes | Still, None]:
     """What the messages after the first bring. Raises InvalidArgument for those that may not come, or not like this."""
     kind, last = "", -1.0
     async for request in requests:
-        came = _kind(request)
+        came = kind_of(request)
         if came == "config":
             raise errors.InvalidArgument.field("config", "comes once, in the first message")
         if kind and came != kind:
@@ -96,16 +88,6 @@ async def _data(requests: AsyncIterator[pb.StreamingAnnotateVideoRequest]) -> As
         if not 1 <= len(content) <= _MAX_CHUNK_BYTES:
             raise errors.InvalidArgument.field("content", f"takes 1 to {_MAX_CHUNK_BYTES} bytes, got {len(content)}")
         yield content
-
-
-def _kind(request: pb.StreamingAnnotateVideoRequest) -> str:
-    """What a message brings. Raises InvalidArgument when it brings nothing."""
-    kind = request.WhichOneof("streaming_request")
-    if kind is None:
-        raise errors.InvalidArgument.field(
-            "streaming_request", "takes one of config, content and frame in each message"
-        )
-    return kind
 
 
 def _still(frame: pb.VideoFrame, last: float) -> Still:

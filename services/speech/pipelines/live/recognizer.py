@@ -30,12 +30,11 @@ class LiveRecognizer:
         preprocessor: Preprocessor,
         schedule: Schedule,
         *,
-        recognizers: int = 1,
         max_live_streams: int = 16,
         interim_seconds: float = _INTERIM_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """schedule: gives each reading its turn. recognizers: readings at once. max_live_streams: more are refused.
+        """schedule: gives each reading its turn. max_live_streams: more are refused.
 
         interim_seconds: between two interim results of a stream, at least.
         """
@@ -44,7 +43,7 @@ class LiveRecognizer:
         self._interim_seconds = interim_seconds
         self._clock = clock
         self._schedule = schedule
-        self.admission = Admission(max_live_streams=max_live_streams, recognizers=recognizers, clock=clock)
+        self.admission = Admission(max_live_streams=max_live_streams, recognizers=schedule.at_once, clock=clock)
         self._draining = asyncio.Event()
 
     def drain(self) -> None:

@@ -63,9 +63,11 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(inference=None, **options):
+async def serving(inference=None, *, recognizers=1, **options):
     inference = inference or FakeInference(ear)
-    live = LiveRecognizer(Transcriber(inference), FakePreprocessor(), Schedule(1), interim_seconds=0, **options)
+    live = LiveRecognizer(
+        Transcriber(inference), FakePreprocessor(), Schedule(recognizers), interim_seconds=0, **options
+    )
     models = await known_models(CARD)
     servicer = Servicer(
         "maas.speech.v1.SpeechService", speech_pb2_grpc.add_SpeechServiceServicer_to_server, Rpcs(models, live)
