@@ -78,6 +78,9 @@ bench-vision: build ## measure the vision service: time per RPC, videos, memory,
 bench-speech: build ## measure live speech: delays, words taken back, and how many live streams this machine holds
 	@$(BIN)/python -m tests.bench.live
 
+bench-router: build ## measure the router: graphs beside direct calls, items through a stream, a service killed at load
+	@$(BIN)/python -m tests.bench.graphs
+
 bench-gallery: install ## measure the gallery of faces: time and memory by size, and how often the nearest face is found
 	@$(BIN)/python -m tests.bench.gallery
 
@@ -98,4 +101,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-speech bench-gallery fuzz lock release-protos clean tracing-ui
+.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui

@@ -10,7 +10,7 @@ from pathlib import Path
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-_VARIABLE = re.compile(r"\{[^}]*\}")
+_VARIABLE = re.compile(r"\{([^}=]*)(?:=([^}]*))?\}")
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,8 @@ def json_paths(descriptors: Path, services: Collection[str]) -> list[JsonPath]:
 
 
 def _pattern(template: str) -> str:
-    """A path with variables, such as /v1/graphs/{graph}:run, as a regular expression."""
-    return "[^/]+".join(re.escape(piece) for piece in _VARIABLE.split(template))
+    """A path with variables, such as /v1/graphs/{graph}:run or /v1/traffic/{target=**}, as a regular expression."""
+    # The pieces between variables, each followed by a variable's name and what it may be. What follows a colon is a verb.
+    pieces = _VARIABLE.split(template)
+    variables = [".+" if shape == "**" else "[^/:]+" for shape in pieces[2::3]]
+    return "".join(re.escape(piece) + variable for piece, variable in zip(pieces[::3], [*variables, ""], strict=True))

@@ -34,6 +34,7 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     "preprocessing": ("ExtractFrames", "StreamingConvertAudio", "DetectSpeech", "DenoiseAudio"),
     "vision": ("StreamingAnnotateVideo",),
     "speech": ("StreamingRecognize", "StreamingSynthesize", "StreamingRecognizeCommand"),
+    "router": ("StreamingRunGraph",),
 }
 # What the domain services ask.
 _BACKENDS = {
@@ -112,6 +113,8 @@ def _service(name: str, settings: LocalSettings) -> Process:
     in_process = settings.preprocessing == "in-process" and {"triton", "preprocessing"} <= set(_BACKENDS[name])
     if in_process:
         environment[f"{prefix}_PREPROCESSING_ADDRESS"] = "in-process"
+    if name == "router":
+        environment["ROUTER_STORE_URL"] = f"sqlite:///{settings.run / 'router' / 'state.sqlite'}"
     if name == "vision":
         environment |= gallery_environment(settings.run / "gallery")
     if in_process or name == "preprocessing":

@@ -33,21 +33,36 @@ def hear(stage: Stage) -> None:
 
 
 def across(stage: Stage) -> None:
-    """The graph that hears one language and speaks another."""
-    recording = router_pb2.Value(data=(stage.samples / SPEECH).read_bytes())
-    request = router_pb2.RunGraphRequest(
-        graph="speak-across-languages", inputs={"recording": recording, "target": router_pb2.Value(text="zh")}
-    )
-    answer = stage.call(
-        "maas.router.v1.RouterService/RunGraph",
-        request,
-        router_pb2.RunGraphResponse,
-        called="RunGraph speak-across-languages",
-    )
+    """The graph that hears one language and speaks another, while the first is still being spoken."""
+    begin = time.perf_counter()
+    sound = bytearray()
+    with stage.conversation(
+        "maas.router.v1.RouterService/StreamingRunGraph",
+        _live_items("speak-across-languages", stage.samples / SPEECH, target="zh"),
+        router_pb2.StreamingRunGraphResponse,
+    ) as answers:
+        for answer in answers:
+            name, value = answer.item.name, answer.item.value
+            if name == "audio":
+                if not sound:
+                    stage.show(f"{time.perf_counter() - begin:5.1f} s  the first sound")
+                sound += value.data
+            elif name:
+                stage.show(wrapped(f"{time.perf_counter() - begin:5.1f} s  {name}: {value.text}"))
     path = stage.kept / "across.wav"
-    path.write_bytes(answer.outputs["audio"].data)
-    stage.show(wrapped(f"heard: {answer.outputs['transcript'].text}"))
-    stage.show(wrapped(f"spoken: {answer.outputs['translation'].text} ({near(path)})"))
+    path.write_bytes(sound)
+    stage.show(wrapped(f"spoken: {near(path)}"))
+
+
+def _live_items(graph: str, path: Path, **texts: str) -> Iterator[router_pb2.StreamingRunGraphRequest]:
+    """A recording for a graph that listens, as slowly as it was spoken."""
+    inputs = {name: router_pb2.Value(text=text) for name, text in texts.items()}
+    with wave.open(str(path)) as file:
+        inputs |= {"sample_rate": router_pb2.Value(number=file.getframerate()), "live": router_pb2.Value(flag=True)}
+        yield router_pb2.StreamingRunGraphRequest(config=router_pb2.StreamingRunGraphConfig(graph=graph, inputs=inputs))
+        for chunk in _as_spoken(file):
+            item = router_pb2.StreamItem(name="sound", value=router_pb2.Value(data=chunk))
+            yield router_pb2.StreamingRunGraphRequest(item=item)
 
 
 def _live(stage: Stage) -> None:
@@ -84,9 +99,14 @@ def _spoken(path: Path) -> Iterator[live_pb2.StreamingRecognizeRequest]:
         yield live_pb2.StreamingRecognizeRequest(
             config=live_pb2.StreamingRecognizeConfig(format=audio_format, interim_results=True, language_code="en")
         )
-        while chunk := file.readframes(round(_CHUNK_SECONDS * file.getframerate())):
-            time.sleep(_CHUNK_SECONDS)
+        for chunk in _as_spoken(file):
             yield live_pb2.StreamingRecognizeRequest(audio_content=chunk)
+
+
+def _as_spoken(file: wave.Wave_read) -> Iterator[bytes]:
+    while chunk := file.readframes(round(_CHUNK_SECONDS * file.getframerate())):
+        time.sleep(_CHUNK_SECONDS)
+        yield chunk
 
 
 def _speak(stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -14,7 +14,7 @@ from maas.router.v1 import router_pb2 as pb
 from maas.type.v1.model_pb2 import ModelInfo
 from services.cli.client import connect
 from services.cli.options import TIMEOUT_SECONDS, Address, Json, Timeout
-from services.cli.output import errors, show, table
+from services.cli.output import errors, milliseconds, seconds, show, table
 
 
 def models(
@@ -77,17 +77,29 @@ def models_table(models: Iterable[ModelInfo], *, long: bool = False) -> Table:
 
 
 def graphs_table(graphs: Iterable[pb.GraphCapability]) -> Table:
-    """A line a graph: what it takes, what it gives."""
+    """A line a graph: what it takes, what it gives, and how long that usually takes."""
     made = table("graph", "about")
     for graph in graphs:
-        facts = f"takes {_parameters(graph.inputs)}\ngives {_parameters(graph.outputs)}"
-        made.add_row(graph.name, Text.assemble(graph.summary, "\n", (facts, "dim")))
+        facts = [f"takes {_parameters(graph.inputs)}", f"gives {_parameters(graph.outputs)}"]
+        if graph.HasField("predicted_duration"):
+            facts.append(f"usually in {milliseconds(seconds(graph.predicted_duration))}")
+        about = Text.assemble(graph.summary, "\n", ("\n".join(facts), "dim"))
+        if not graph.ready:
+            about.append("\nnot ready: a service that it calls is not there", "red")
+        made.add_row(graph.name, about)
     return made
 
 
 def _parameters(parameters: Iterable[pb.GraphParameter]) -> str:
-    kinds = [(each.name, pb.ValueKind.Name(each.kind).removeprefix("VALUE_KIND_").lower()) for each in parameters]
-    return ", ".join(f"{name} ({kind})" for name, kind in kinds)
+    return ", ".join(f"{each.name} ({', '.join(_facts(each))})" for each in parameters) or "nothing"
+
+
+def _facts(parameter: pb.GraphParameter) -> Iterator[str]:
+    yield pb.ValueKind.Name(parameter.kind).removeprefix("VALUE_KIND_").lower()
+    if parameter.stream:
+        yield "stream"
+    if parameter.optional:
+        yield "may be left out"
 
 
 def _few(names: Sequence[str], limit: int = 3) -> str:

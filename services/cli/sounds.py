@@ -75,7 +75,7 @@ def open_sound(file: BinaryIO, raw: int, encoding: Encoding, channels: int) -> S
 
     What is empty, what cannot be streamed, and headerless files without --raw are wrong usage.
     """
-    read = _reader(file)
+    read = reader(file)
     suffix = Path(file.name).suffix.lower() if isinstance(getattr(file, "name", None), str) else ""
     if raw:
         return _headerless(encoding, raw, channels, read)
@@ -143,7 +143,7 @@ def _at_least(size: int, head: bytes, read: Callable[[], bytes]) -> bytes:
     return head
 
 
-def _reader(file: BinaryIO) -> Callable[[], bytes]:
+def reader(file: BinaryIO) -> Callable[[], bytes]:
     """Reads what there is, and waits only for the first of it.
 
     From the descriptor itself: a thread that waits in Python's own buffer keeps the program from ending.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from maas.router.v1 import router_pb2
-from services.cli import graph, hearing, looking, reading, traces, waterfall
+from services.cli import hearing, looking, reading, traces, waterfall
+from services.cli.graph.outcome import timeline
 from services.cli.stage import Stage, wrapped
 
 QUOTE = "try-again.wav"
@@ -47,7 +48,7 @@ def _graph(stage: Stage, name: str, inputs: dict[str, router_pb2.Value], outputs
         value = answer.outputs[output]
         text = f"{value.number:+.2f}" if value.WhichOneof("kind") == "number" else value.text
         stage.show(wrapped(f"{output}: {text}"))
-    stage.show(graph.timeline(answer.nodes))
+    stage.show(timeline(answer.nodes))
 
 
 def _trace(stage: Stage, ui: str, trace_id: str) -> None:

@@ -81,6 +81,18 @@ class NotFound(MeshError):
         )
 
 
+class AlreadyExists(MeshError):
+    """Something of that name is there already."""
+
+    default_reason = "ALREADY_EXISTS"
+
+
+class Aborted(MeshError):
+    """Somebody else changed it in the meantime; read it again and repeat."""
+
+    default_reason = "ETAG_MISMATCH"
+
+
 class FailedPrecondition(MeshError):
     """The mesh is not in the state that the call needs, and waiting will not change that."""
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from services.mesh.durations import to_seconds
+from services.mesh.exchange import exchange
 from services.mesh.pictures import pixels_from_proto, target_to_proto
 from services.mesh.ports import ShotChange, Target, VideoEnd, VideoEvent, VideoFrame, WaitingForIndex
-from services.mesh.uploads import upload
 
 if TYPE_CHECKING:
     from maas.preprocessing.v1.preprocessing_pb2_grpc import PreprocessingServiceAsyncStub
@@ -37,17 +37,20 @@ async def extract_frames(
         targets=[target_to_proto(target) for target in targets],
         detect_shot_changes=detect_shot_changes,
     )
-    responses = upload(
-        stub.ExtractFrames,
-        pb.ExtractFramesRequest(config=config),
-        chunks,
-        lambda chunk: pb.ExtractFramesRequest(content=chunk),
-        method=METHOD,
-        deadline=deadline,
-    )
-    async with aclosing(responses):
+    async with (
+        aclosing(_requests(config, chunks)) as requests,
+        aclosing(exchange(stub.ExtractFrames, requests, method=METHOD, deadline=deadline)) as responses,
+    ):
         async for response in responses:
             yield _event(response)
+
+
+async def _requests(
+    config: pb.ExtractFramesConfig, chunks: AsyncIterator[bytes]
+) -> AsyncGenerator[pb.ExtractFramesRequest, None]:
+    yield pb.ExtractFramesRequest(config=config)
+    async for chunk in chunks:
+        yield pb.ExtractFramesRequest(content=chunk)
 
 
 def _event(response: pb.ExtractFramesResponse) -> VideoEvent:

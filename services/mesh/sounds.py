@@ -11,9 +11,9 @@ import numpy as np
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from services.mesh import errors
 from services.mesh.durations import to_seconds
+from services.mesh.exchange import exchange
 from services.mesh.ports import AudioFormat, SoundEnd, SoundEvent, SoundPiece
 from services.mesh.sound import format_to_proto
-from services.mesh.uploads import upload
 
 if TYPE_CHECKING:
     from maas.preprocessing.v1.preprocessing_pb2_grpc import PreprocessingServiceAsyncStub
@@ -36,15 +36,10 @@ async def stream_audio(
     config = pb.StreamingConvertAudioConfig(
         format=format_to_proto(audio_format), sample_rate_hertz=sample_rate_hertz, measure_speech=measure_speech
     )
-    responses = upload(
-        stub.StreamingConvertAudio,
-        pb.StreamingConvertAudioRequest(config=config),
-        chunks,
-        lambda chunk: pb.StreamingConvertAudioRequest(content=chunk),
-        method=METHOD,
-        deadline=deadline,
-    )
-    async with aclosing(responses):
+    async with (
+        aclosing(_requests(config, chunks)) as requests,
+        aclosing(exchange(stub.StreamingConvertAudio, requests, method=METHOD, deadline=deadline)) as responses,
+    ):
         try:
             async for response in responses:
                 yield _event(response)
@@ -53,6 +48,14 @@ async def stream_audio(
             if [each.field for each in error.violations] != ["content"]:
                 raise
             raise errors.InvalidArgument.field(field, error.violations[0].description) from None
+
+
+async def _requests(
+    config: pb.StreamingConvertAudioConfig, chunks: AsyncIterator[bytes]
+) -> AsyncGenerator[pb.StreamingConvertAudioRequest, None]:
+    yield pb.StreamingConvertAudioRequest(config=config)
+    async for chunk in chunks:
+        yield pb.StreamingConvertAudioRequest(content=chunk)
 
 
 def _event(response: pb.StreamingConvertAudioResponse) -> SoundEvent:

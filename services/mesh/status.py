@@ -20,6 +20,8 @@ _DETAILS_KEY = "grpc-status-details-bin"
 CODES: dict[type[errors.MeshError], StatusCode] = {
     errors.InvalidArgument: StatusCode.INVALID_ARGUMENT,
     errors.NotFound: StatusCode.NOT_FOUND,
+    errors.AlreadyExists: StatusCode.ALREADY_EXISTS,
+    errors.Aborted: StatusCode.ABORTED,
     errors.FailedPrecondition: StatusCode.FAILED_PRECONDITION,
     errors.Unimplemented: StatusCode.UNIMPLEMENTED,
     errors.Exhausted: StatusCode.RESOURCE_EXHAUSTED,

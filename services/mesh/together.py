@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+
+
+@asynccontextmanager
+async def group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks: the first failure, of a task or of the block, cancels the rest and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as failed:
+        # In the order in which they happened; the others followed from the cancellation.
+        raise failed.exceptions[0] from None
 
 
 async def together(works: Iterable[Awaitable[T]]) -> list[T]:
@@ -16,11 +28,8 @@ async def together(works: Iterable[Awaitable[T]]) -> list[T]:
     async def result(work: Awaitable[T]) -> T:
         return await work
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(result(work)) for work in works]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+    async with group() as running:
+        tasks = [running.create_task(result(work)) for work in works]
     return [task.result() for task in tasks]
 
 

@@ -1,16 +1,29 @@
-"""The composition root: the graphs, the channels, and the names that the router answers for."""
+"""The composition root: the graphs, the channels, the store, and the names that the router answers for."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from opentelemetry import metrics
 
 from maas.router.v1 import router_pb2_grpc
 from services.mesh.server import Servicer
-from services.router.compiler import load
+from services.router.caller import GraphCallers
+from services.router.capabilities import Capabilities
+from services.router.compiling import load
+from services.router.masker import SERVICE as NLP
+from services.router.masker import EntityMasker
 from services.router.methods import ROUTER
+from services.router.observing import SpanObserver
+from services.router.pipelines.durations import LearntDurations
+from services.router.pipelines.engine import predicted_seconds
+from services.router.policies import Policies
+from services.router.registry import Registry
+from services.router.runner import Runner
 from services.router.servicer import RouterServicer
 from services.router.settings import Settings
+from services.router.store import open_store
 from services.router.upstreams import open_upstreams
 
 
@@ -20,12 +33,43 @@ async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
 
     The router itself is ready at once, whatever its services are. Raises GraphError when a graph cannot run.
     """
-    graphs = load(settings.graphs_directory)
-    async with open_upstreams(settings) as upstreams:
+    built_in = load(settings.graphs_directory)
+    async with AsyncExitStack() as stack:
+        upstreams = await stack.enter_async_context(open_upstreams(settings))
+        store = await stack.enter_async_context(open_store(settings.store_url)) if settings.store_url else None
+        policies = await stack.enter_async_context(Policies(store))
+        durations = LearntDurations()
+        callers = GraphCallers(
+            upstreams, masker=EntityMasker(upstreams[NLP]), policies=policies, cache_bytes=settings.cache_bytes
+        )
+        registry = Registry(built_in, callers, store)
+        _export_predictions(registry, durations)
         implementation = RouterServicer(
-            graphs, upstreams, capabilities_timeout_seconds=settings.capabilities_timeout_seconds
+            registry,
+            Runner(registry, policies, durations, SpanObserver()),
+            policies,
+            store,
+            capabilities=Capabilities(upstreams, registry, durations),
+            capabilities_timeout_seconds=settings.capabilities_timeout_seconds,
         )
         yield [
             Servicer(ROUTER, router_pb2_grpc.add_RouterServiceServicer_to_server, implementation),
             *(Servicer(name, ready=upstream.serving) for name, upstream in upstreams.items()),
         ]
+
+
+def _export_predictions(registry: Registry, durations: LearntDurations) -> None:
+    """What an autoscaler goes by: how long each graph takes now."""
+
+    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        for runnable in registry.all():
+            seconds = predicted_seconds(runnable.plan, durations)
+            if seconds is not None:
+                yield metrics.Observation(seconds, {"maas.graph": runnable.compiled.graph.name})
+
+    metrics.get_meter("maas.router").create_observable_gauge(
+        "maas.router.graph.predicted_duration",
+        [observe],
+        unit="s",
+        description="Time that a run of the graph takes now: the medians of its nodes over the last minute.",
+    )

@@ -1,70 +1,160 @@
-"""Makes the calls of a graph over gRPC, each inside a span of its node."""
+"""Makes the calls of graphs over gRPC, with all that the policies of their nodes say."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from opentelemetry import trace
-from opentelemetry.trace import StatusCode
+from opentelemetry import metrics, trace
 
-from services.mesh import client, errors
+from services.mesh import client
 from services.mesh.deadline import Deadline
-from services.mesh.status import code_of
-from services.router.compiler import CompiledGraph
 from services.router.methods import Method
-from services.router.pipelines.engine import Scope
+from services.router.pipelines.graph import Call
+from services.router.pipelines.plan import Masker, NodeRun, Run, Scope
+from services.router.pipelines.resilience.answers import Answers
+from services.router.pipelines.resilience.breaker import Breakers
+from services.router.pipelines.resilience.hedge import Hedging
+from services.router.pipelines.resilience.limit import Turns
+from services.router.pipelines.resilience.retry import RetryBudget, Retrying
+from services.router.policies import Policies
+from services.router.stream_caller import GrpcStreamCaller
 from services.router.upstreams import Upstream
 
 if TYPE_CHECKING:
     import grpc.aio
 
-_tracer = trace.get_tracer("maas.router")
-
 
 def stub(method: Method, upstream: Upstream) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
-    """What calls a method that is known by its descriptors only."""
+    """What calls a unary method that is known by its descriptors only."""
     request, response = GetMessageClass(method.request), GetMessageClass(method.response)
     return upstream.channel.unary_unary(
         f"/{method.name}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
     )
 
 
-class GraphCaller:
-    """Calls the nodes of one graph (services.router.pipelines.engine.Caller)."""
+class GraphCallers:
+    """Makes the callers of nodes (services.router.compiling.Callers), which share budget, breakers and cache."""
 
-    def __init__(self, compiled: CompiledGraph, upstreams: Mapping[str, Upstream]) -> None:
-        self._graph = compiled.graph.name
-        self._nodes = {
-            name: (node.request, node.method.name, stub(node.method, upstreams[node.method.service]))
-            for name, node in compiled.nodes.items()
-        }
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        masker: Masker,
+        policies: Policies,
+        cache_bytes: int = 0,
+    ) -> None:
+        """upstreams: by the service's full name, one for every service. cache_bytes: 0 keeps no answers."""
+        self._upstreams = upstreams
+        self.masker = masker
+        self.policies = policies
+        self.budget = RetryBudget()
+        self.breakers = Breakers()
+        self.answers = Answers(cache_bytes)
+        meter = metrics.get_meter("maas.router")
+        self.extra_calls = meter.create_counter(
+            "maas.router.extra_calls",
+            description="Calls made again after a failure, or twice since the first was slow.",
+        )
 
-    async def call(self, node: str, scope: Scope, deadline: Deadline) -> Message:
-        """Build the request of a node and send it."""
-        request, method, callable_ = self._nodes[node]
-        with _node_span(self._graph, node):
-            answer: Message = await client.call(callable_, request.build(scope), method=method, deadline=deadline)
-            return answer
+        def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            yield metrics.Observation(self.breakers.open_count())
+
+        meter.create_observable_gauge(
+            "maas.router.open_circuits",
+            [observe],
+            description="Upstreams and models that are not asked for the moment.",
+        )
+
+    def unary(self, graph: str, node: Call, method: Method, build: Callable[[Scope], Message]) -> UnaryGrpcCaller:  # noqa: ARG002 - as the port has it
+        """For a unary method. build: its request."""
+        return UnaryGrpcCaller(self, node, method, build, stub(method, self._upstreams[method.service]))
+
+    def stream(self, graph: str, node: Call, method: Method) -> GrpcStreamCaller:
+        """For a method with a stream of requests or answers."""
+        return GrpcStreamCaller(graph, node, method, self._upstreams[method.service])
 
 
-@contextmanager
-def _node_span(graph: str, node: str) -> Iterator[None]:
-    """A span for one node, current inside the block, marked when the node fails."""
-    with _tracer.start_as_current_span(
-        f"node {node}",
-        attributes={"maas.graph": graph, "maas.node": node},
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except (errors.MeshError, asyncio.CancelledError) as error:
-            code = code_of(error).name if isinstance(error, errors.MeshError) else "CANCELLED"
-            span.set_attribute("error.type", code)
-            span.set_status(StatusCode.ERROR, code)
-            raise
+class UnaryGrpcCaller:
+    """The calls of one node (services.router.pipelines.plan.UnaryCaller).
+
+    In this order: the cache, its turn, and for each attempt the breaker, where a slow call may be made twice.
+    """
+
+    def __init__(
+        self,
+        shared: GraphCallers,
+        node: Call,
+        method: Method,
+        build: Callable[[Scope], Message],
+        call: grpc.aio.UnaryUnaryMultiCallable[Any, Any],
+    ) -> None:
+        self._shared = shared
+        self._node = node.node
+        self._method = method
+        self._build = build
+        self._call = call
+        self._ttl = node.cache.ttl if node.cache else None
+        self._turns = Turns(node.limit) if node.limit else None
+        self._retrying = Retrying(node.retry, shared.budget)
+        self._hedging = Hedging(node.hedge) if node.hedge else None
+        self._has_model = "model" in method.request.fields_by_name
+
+    async def call(self, scope: Scope, deadline: Deadline, run: Run) -> Message:
+        """Build the request and send it."""
+        request = self._build(scope)
+        if self._has_model and not request.model and self._shared.policies.has(self._method.name):  # type: ignore[attr-defined]  # as was found
+            return await self._shared.policies.through(
+                self._method.name, run.routing_key, "", lambda model: self._of_model(request, model, deadline, run)
+            )
+        return await self._remembered(request, deadline, run.node(self._node))
+
+    async def _of_model(self, request: Message, model: str, deadline: Deadline, run: Run) -> Message:
+        asked = type(request)()
+        asked.CopyFrom(request)
+        asked.model = model  # type: ignore[attr-defined]  # it has one
+        return await self._remembered(asked, deadline, run.node(self._node))
+
+    async def _remembered(self, request: Message, deadline: Deadline, record: NodeRun) -> Message:
+        if self._ttl is None:
+            return await self._in_turn(request, deadline, record)
+        key = request
+        if "request_id" in self._method.request.fields_by_name:
+            key = type(request)()
+            key.CopyFrom(request)
+            key.ClearField("request_id")
+        answer, was_there = await self._shared.answers.get(
+            self._method.name,
+            key.SerializeToString(deterministic=True),
+            self._ttl,
+            lambda: self._in_turn(request, deadline, record),
+            lambda answer: answer.ByteSize(),
+        )
+        if was_there:
+            record.cached += 1
+            trace.get_current_span().add_event("cached")
+        return answer
+
+    async def _in_turn(self, request: Message, deadline: Deadline, record: NodeRun) -> Message:
+        if self._turns is None:
+            return await self._tried(request, deadline, record)
+        async with self._turns.turn(deadline):
+            return await self._tried(request, deadline, record)
+
+    async def _tried(self, request: Message, deadline: Deadline, record: NodeRun) -> Message:
+        breaker = self._shared.breakers.of(self._method.service, request.model if self._has_model else "")  # type: ignore[attr-defined]  # as was found
+
+        def send() -> Awaitable[Message]:
+            return client.call(self._call, request, method=self._method.name, deadline=deadline)
+
+        def more(why: str) -> None:
+            record.extra_calls += 1
+            self._shared.extra_calls.add(1, {"reason": why, "rpc.method": self._method.name})
+            trace.get_current_span().add_event(why)
+
+        def once() -> Awaitable[Message]:
+            return self._hedging.call(send, lambda: more("hedge")) if self._hedging else send()
+
+        return await self._retrying.call(lambda: breaker.call(once), deadline, lambda: more("retry"))

@@ -22,17 +22,26 @@ SERVICES: dict[str, ServiceDescriptor] = {
     for module in (preprocessing_pb2, nlp_pb2, vision_pb2, speech_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 }
+# What AnalyzeEntities finds.
+ENTITY_TYPES: tuple[str, ...] = tuple(nlp_pb2.EntityType.keys())[1:]
 ROUTER_SERVICE: ServiceDescriptor = router_pb2.DESCRIPTOR.services_by_name["RouterService"]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A unary method. name: "package.Service/Method"."""
+    """A method. name: "package.Service/Method". client_streaming, server_streaming: what of it is a stream."""
 
     name: str
     service: str
     request: Descriptor
     response: Descriptor
+    client_streaming: bool = False
+    server_streaming: bool = False
+
+    @property
+    def unary(self) -> bool:
+        """Whether it takes one request and gives one answer."""
+        return not (self.client_streaming or self.server_streaming)
 
 
 def find(name: str) -> Method:
@@ -45,8 +54,6 @@ def find(name: str) -> Method:
     if method is None:
         known = ", ".join(service.methods_by_name)
         raise LookupError(f"{service_name} has no method {method_name!r}; it has: {known}")
-    if method.client_streaming or method.server_streaming:
-        raise LookupError(f"{name} is a stream; nodes call unary methods only")
     return _method(method)
 
 
@@ -57,4 +64,11 @@ def discovery(service: ServiceDescriptor) -> Method:
 
 def _method(method: MethodDescriptor) -> Method:
     service = method.containing_service.full_name
-    return Method(f"{service}/{method.name}", service, method.input_type, method.output_type)
+    return Method(
+        f"{service}/{method.name}",
+        service,
+        method.input_type,
+        method.output_type,
+        method.client_streaming,
+        method.server_streaming,
+    )

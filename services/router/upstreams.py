@@ -53,6 +53,9 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstr
     async with AsyncExitStack() as stack:
         found = {}
         for service, address in addresses(settings).items():
-            channel = open_channel(address, service=service, max_message_bytes=settings.max_message_bytes)
+            # Nodes have their own policies; two layers of retries would multiply.
+            channel = open_channel(
+                address, service=service, max_message_bytes=settings.max_message_bytes, retries=False
+            )
             found[service] = Upstream(service, await stack.enter_async_context(channel))
         yield found

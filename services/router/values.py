@@ -76,9 +76,9 @@ def to_value(plain: object) -> pb.Value:  # noqa: PLR0911 - one kind a line
 
 
 def read_inputs(declared: Mapping[str, Input], given: Mapping[str, pb.Value]) -> dict[str, object]:
-    """The values of a graph's inputs, defaults filled in.
+    """The values of a graph's inputs that are no streams, defaults filled in.
 
-    Raises InvalidArgument with a violation for each input that is missing, unknown or of the wrong kind.
+    Raises InvalidArgument with a violation for each input that is missing, unknown, a stream or of the wrong kind.
     """
     unknown = [name for name in given if name not in declared]
     violations = [
@@ -89,16 +89,32 @@ def read_inputs(declared: Mapping[str, Input], given: Mapping[str, pb.Value]) ->
     ]
     values: dict[str, object] = {}
     for name, each in declared.items():
-        value = _plain(given[name]) if name in given else each.default
+        if each.stream:
+            if name in given:
+                violations.append(errors.Violation(f"inputs.{name}", "is a stream; send its items"))
+            continue
+        value = _plain(given[name]) if name in given else each.otherwise
         if name not in given and each.default is None:
             violations.append(errors.Violation(f"inputs.{name}", f"is missing; give it as {each.kind}"))
         elif not each.kind.admits(value):
             violations.append(errors.Violation(f"inputs.{name}", f"must be given as {each.kind}"))
-        values[name] = float(value) if isinstance(value, int) and each.kind is Kind.NUMBER else value
+        values[name] = _as_kind(each.kind, value)
     if violations:
         text = "; ".join(f"{violation.field} {violation.description}" for violation in violations)
         raise errors.InvalidArgument(text, violations=violations)
     return values
+
+
+def read_item(name: str, declared: Input, given: pb.Value) -> object:
+    """An item of a stream. Raises InvalidArgument when it is of the wrong kind."""
+    value = _plain(given)
+    if not declared.kind.admits(value):
+        raise errors.InvalidArgument.field(f"inputs.{name}", f"takes items given as {declared.kind}")
+    return _as_kind(declared.kind, value)
+
+
+def _as_kind(kind: Kind, value: object) -> object:
+    return float(value) if isinstance(value, int) and kind is Kind.NUMBER else value
 
 
 def _plain(value: pb.Value) -> object:

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import insert
 
+from services.mesh.database import Database
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.mesh.ports import Region
 from services.vision.pipelines.faces.face import Face
 from services.vision.pipelines.faces.gallery import schema
 from services.vision.pipelines.faces.gallery.crypto import Keys, Place
-from services.vision.pipelines.faces.gallery.database import Database
 from services.vision.pipelines.faces.gallery.gallery import Gallery, open_gallery
 
 SIZES = (100, 10_000, 30_000, 100_000)
@@ -77,7 +77,7 @@ class Encoder:
 
 async def fill(url: str, vectors: NDArray[np.float32]) -> None:
     """Put faces into an empty database in one transaction."""
-    keys, database = Keys([KEY]).of("default"), Database(url)
+    keys, database = Keys([KEY]).of("default"), Database(url, schema.SCHEMA)
     await database.prepare()
     async with database.writing() as connection:
         await connection.execute(

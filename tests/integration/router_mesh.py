@@ -1,13 +1,14 @@
 """A mesh of fake services on real sockets, with the real router in front of it."""
 
 import asyncio
+import re
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc.aio
 
-from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
+from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc, translation_pb2
 from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
-from maas.speech.v1 import speech_pb2, speech_pb2_grpc
+from maas.speech.v1 import live_pb2, speech_pb2, speech_pb2_grpc, synthesis_pb2
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
 from services.mesh import errors
 from services.mesh.server import Servicer, serving
@@ -28,7 +29,24 @@ class FakePreprocessing(preprocessing_pb2_grpc.PreprocessingServiceServicer):
 
 
 class FakeNlp(nlp_pb2_grpc.NlpServiceServicer):
-    """Finds everything good; an empty text cannot be judged."""
+    """Finds everything good, and people in capitals; an empty text cannot be judged, "nobody" not be searched."""
+
+    async def AnalyzeEntities(self, request, context):
+        self.request = request
+        results = []
+        for text in request.contents:
+            people = [
+                {"type": "ENTITY_TYPE_PERSON", "span": {"begin_offset": found.start(), "end_offset": found.end()}}
+                for found in re.finditer(r"\b[A-Z]{2,}\b", text)
+            ]
+            failed = {"status": {"code": 13, "message": "no"}}
+            results.append(failed if text == "nobody" else {"entities": people})
+        return nlp_pb2.AnalyzeEntitiesResponse(results=results)
+
+    async def TranslateText(self, request, context):
+        self.request = request
+        results = [{"translated_text": f"<{text}>"} for text in request.contents]
+        return translation_pb2.TranslateTextResponse(results=results)
 
     async def AnalyzeSentiment(self, request, context):
         self.request = request
@@ -48,6 +66,27 @@ class FakeSpeech(speech_pb2_grpc.SpeechServiceServicer):
         if request.audio.content == b"\xff":
             raise errors.InvalidArgument.field("audio.content", "cannot be decoded")
         return speech_pb2.RecognizeResponse(transcript=request.audio.content.decode(), language_code="en")
+
+    async def StreamingRecognize(self, requests, context):
+        r"""Each chunk is an utterance; b"\\xff" cannot be heard."""
+        self.heard = []
+        async for request in requests:
+            self.heard.append(request.WhichOneof("streaming_request"))
+            if request.audio_content == b"\xff":
+                raise errors.InvalidArgument.field("audio_content", "cannot be decoded")
+            if request.audio_content:
+                result = {"transcript": request.audio_content.decode(), "is_final": True, "language_code": "en"}
+                yield live_pb2.StreamingRecognizeResponse(result=result)
+        yield live_pb2.StreamingRecognizeResponse(end={"final_results": len(self.heard) - 1})
+
+    async def StreamingSynthesize(self, requests, context):
+        """Says its text as bytes."""
+        async for request in requests:
+            if request.text:
+                yield synthesis_pb2.StreamingSynthesizeResponse(audio_content=request.text.encode())
+
+    async def ListVoices(self, request, context):
+        return synthesis_pb2.ListVoicesResponse(voices=[{"name": "anna", "language_codes": ["en"]}])
 
     async def GetSpeechConfig(self, request, context):
         return speech_pb2.GetSpeechConfigResponse(models=[{"name": "listener", "task": "speech-recognition"}])
@@ -116,13 +155,15 @@ class Mesh:
         await self._running.pop(name).aclose()
 
     @asynccontextmanager
-    async def router(self):
+    async def router(self, **others):
+        """A channel to the router. others: more of its settings."""
         async with AsyncExitStack() as stack:
             for name in self._servicers:
                 await self.start(name)
             stack.push_async_callback(self._stop_all)
             area = {name.split(".")[1]: f"127.0.0.1:{port}" for name, port in self._ports.items()}
-            router = settings(0, Settings, **{f"{name}_address": address for name, address in area.items()})
+            addresses = {f"{name}_address": address for name, address in area.items()}
+            router = settings(0, Settings, **addresses, **others)
             servicers = await stack.enter_async_context(app(router))
             port = await stack.enter_async_context(serving(servicers, router))
             channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")

@@ -1,6 +1,7 @@
 """The router over real sockets, in front of fake services: graphs, traces, capabilities, health and reflection."""
 
 import asyncio
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,10 +15,12 @@ from maas.router.v1 import router_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
 from maas.vision.v1 import vision_pb2
 from services.mesh import errors
+from services.router import app as router_app
 from tests.failure import failure
 from tests.integration.router_mesh import NLP, PREPROCESSING, ROUTER, SPEECH, VISION, Mesh
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
+SHIPPED = sorted(path.stem for path in (Path(router_app.__file__).parent / "graphs").glob("*.yaml"))
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 BOUND_SECONDS = 20
 
@@ -111,7 +114,7 @@ async def test_an_unknown_graph_is_not_found(stub):
     """The error lists the graphs that exist."""
     code, info, _, _ = await failure(run(stub, "dream"))
     assert (code, info.reason) == (grpc.StatusCode.NOT_FOUND, "GRAPH_NOT_FOUND")
-    assert info.metadata["known"] == "hear-and-judge, look-twice, speak-across-languages"
+    assert info.metadata["known"] == ", ".join(SHIPPED)
 
 
 async def test_a_wrong_input_is_refused_before_any_call(stub):
@@ -211,7 +214,7 @@ async def test_each_node_is_a_span(stub, spans):
     }
     assert set(EDGES) <= edges
     hear = next(span for span in found if span.name == "node hear")
-    assert dict(hear.attributes) == {"maas.graph": "hear-and-judge", "maas.node": "hear"}
+    assert (hear.attributes["maas.graph"], hear.attributes["maas.node"]) == ("hear-and-judge", "hear")
     assert len({span.context.trace_id for span in found if span.name in {"node hear", "node judge"}}) == 1
 
 
@@ -234,8 +237,13 @@ async def test_capabilities(mesh, stub):
     assert [model.name for model in services[NLP].models] == ["judge"]
     assert {name for name, service in services.items() if service.HasField("status")} == {SPEECH}
     assert services[SPEECH].status.code == grpc.StatusCode.UNAVAILABLE.value[0]
-    hear, look, across = answer.graphs
-    assert (hear.name, look.name, across.name) == ("hear-and-judge", "look-twice", "speak-across-languages")
+    graphs = {graph.name: graph for graph in answer.graphs}
+    assert list(graphs) == SHIPPED
+    hear, look, across = graphs["hear-and-judge"], graphs["look-twice"], graphs["speak-across-languages"]
+    assert [each.name for each in across.inputs if each.stream] == ["sound"]
+    assert [each.name for each in across.outputs if each.stream] == ["transcript", "translation", "audio"]
+    assert {graph.name for graph in answer.graphs if graph.ready} == {"document", "look-twice", "moderate"}
+    assert {service.name for service in answer.services if not service.ready} == {SPEECH}
     assert [(each.name, each.kind) for each in hear.inputs] == [
         ("recording", pb.VALUE_KIND_DATA),
         ("language", pb.VALUE_KIND_TEXT),

@@ -7,13 +7,31 @@ from google.protobuf.message import Message
 
 from maas.nlp.v1 import conversation_pb2, nlp_pb2, summary_pb2, translation_pb2
 from maas.preprocessing.v1 import preprocessing_pb2
-from maas.router.v1 import router_pb2
+from maas.router.v1 import graph_pb2, router_pb2, traffic_pb2
 from maas.speech.v1 import command_pb2, live_pb2, speaker_pb2, speech_pb2, synthesis_pb2
 from maas.vision.v1 import face_pb2, image_pb2, redaction_pb2, video_pb2, vision_pb2
 
 TENSOR = {"dataType": "DATA_TYPE_INT64", "shape": [1, 1], "content": "AQAAAAAAAAA="}
 PIXELS = {"dataType": "DATA_TYPE_UINT8", "shape": [1, 1, 3], "content": "AAAA"}
 SOUND = {"dataType": "DATA_TYPE_FLOAT32", "shape": [1], "content": "AAAAAA=="}
+
+GRAPH = {
+    "name": "shout",
+    "summary": "Finds names.",
+    "inputs": {"text": {"kind": "text", "summary": "The text."}},
+    "run": {
+        "node": "find",
+        "call": "maas.nlp.v1.NlpService/AnalyzeEntities",
+        "request": {"contents": "[inputs.text]"},
+    },
+    "outputs": {"names": {"value": "find.results.size()", "summary": "How many."}},
+    "version": "0123456789ab",
+}
+_POLICY = {
+    "target": "graphs/shout",
+    "shares": [{"variant": "0123456789ab", "weight": 3}, {"variant": "ba9876543210", "weight": 1}],
+    "statistics": [{"variant": "0123456789ab", "calls": 9}],
+}
 
 _SESSION = "8f14e45f-ceea-467f-9575-1f5bb4d0e3a2"
 _TRANSCRIPT: list[Message] = [
@@ -199,7 +217,20 @@ COMMANDS: list[tuple[str, Message]] = [
             router_pb2.RunGraphResponse(),
         ),
     ),
-    ("graph list", ParseDict({"graphs": [{"name": "look-twice"}]}, router_pb2.ListCapabilitiesResponse())),
+    ("graph list", ParseDict({"graphs": [GRAPH]}, graph_pb2.ListGraphsResponse())),
+    ("graph validate FILE --remote", ParseDict({"graph": GRAPH}, graph_pb2.ValidateGraphResponse())),
+    ("graph show shout", ParseDict({"graph": GRAPH}, graph_pb2.GetGraphResponse())),
+    ("graph get shout", ParseDict({"graph": GRAPH}, graph_pb2.GetGraphResponse())),
+    ("graph create FILE", ParseDict({"graph": GRAPH}, graph_pb2.CreateGraphResponse())),
+    ("graph update FILE --etag e", ParseDict({"graph": GRAPH}, graph_pb2.UpdateGraphResponse())),
+    ("graph delete shout", graph_pb2.DeleteGraphResponse()),
+    ("graph traffic get shout", ParseDict({"policy": _POLICY}, traffic_pb2.GetTrafficPolicyResponse())),
+    ("graph traffic list", ParseDict({"policies": [_POLICY]}, traffic_pb2.ListTrafficPoliciesResponse())),
+    (
+        "graph traffic set shout --share 0123456789ab=3",
+        ParseDict({"policy": _POLICY}, traffic_pb2.SetTrafficPolicyResponse()),
+    ),
+    ("graph traffic delete shout", traffic_pb2.DeleteTrafficPolicyResponse()),
     ("models", ParseDict({"services": [{"name": "maas.nlp.v1.NlpService"}]}, router_pb2.ListCapabilitiesResponse())),
 ]
 METHODS = {
@@ -250,7 +281,17 @@ METHODS = {
     "preprocess fetch": "FetchMedia",
     "preprocess config": "GetPreprocessingConfig",
     "graph run": "RunGraph",
-    "graph list": "ListCapabilities",
+    "graph list": "ListGraphs",
+    "graph validate": "ValidateGraph",
+    "graph show": "GetGraph",
+    "graph get": "GetGraph",
+    "graph create": "CreateGraph",
+    "graph update": "UpdateGraph",
+    "graph delete": "DeleteGraph",
+    "graph traffic get": "GetTrafficPolicy",
+    "graph traffic list": "ListTrafficPolicies",
+    "graph traffic set": "SetTrafficPolicy",
+    "graph traffic delete": "DeleteTrafficPolicy",
     "models": "ListCapabilities",
 }
 # Command -> its method, which streams, and the answers.
@@ -272,8 +313,8 @@ STREAMS: dict[str, tuple[str, list[Message]]] = {
         ],
     ),
 }
-# Whose command reads text from standard input; its tests stand beside those of its group.
-WRITTEN = {"speech speak -": "StreamingSynthesize"}
+# Commands that send something else than a file; their tests stand beside those of their group.
+WRITTEN = {"speech speak -": "StreamingSynthesize", "graph stream shout": "StreamingRunGraph"}
 # Command that sends a file -> its method, which streams both ways, and the answers.
 CONVERSATIONS: dict[str, tuple[str, list[Message]]] = {
     "vision video FILE": (

@@ -113,6 +113,11 @@ def answer_everything(mesh: FakeMesh) -> None:
             audio_content=b"RIFF" + request.text.encode()
         ),
         "RunGraph": LOOKED_TWICE,
+        "StreamingRunGraph": [
+            router_pb2.StreamingRunGraphResponse(item={"name": "transcript", "value": {"text": "Ask not."}}),
+            router_pb2.StreamingRunGraphResponse(item={"name": "audio", "value": {"data": b"RIFF"}}),
+            router_pb2.StreamingRunGraphResponse(end={}),
+        ],
     }
 
 

@@ -44,6 +44,7 @@ def test_the_demo_shows_answers_and_times(mesh: FakeMesh, maas: Maas, build: Pat
         "set_timer: minutes = 25 (confidence 0.90)",
         "no command",
         "word for word what was said",
+        "the first sound",
         "Looks like espresso.",
     ):
         assert shown in result.stdout
@@ -53,7 +54,7 @@ def test_the_demo_shows_answers_and_times(mesh: FakeMesh, maas: Maas, build: Pat
         "Recognize",
         "SynthesizeSpeech",
         "StreamingRecognize",
-        "RunGraph speak-across-languages",
+        "StreamingRunGraph",
     ):
         assert called in result.stdout
     assert (build / "demo" / "boxes.png").exists()

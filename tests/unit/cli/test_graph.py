@@ -130,7 +130,6 @@ def test_models_lists_services_models_and_graphs(mesh: FakeMesh, maas: Maas):
     lines = [line.split() for line in out.splitlines()]
     at = lines.index(["look-twice", "Looks."])
     assert lines[at + 1 : at + 3] == [["takes", "photo", "(data)"], ["gives", "labels", "(list)"]]
-    assert maas("graph", "list").stdout.splitlines()[1].split()[0] == "look-twice"
 
 
 def test_an_output_that_is_data_is_saved(mesh: FakeMesh, maas: Maas, tmp_path: Path):
@@ -144,3 +143,63 @@ def test_an_output_that_is_data_is_saved(mesh: FakeMesh, maas: Maas, tmp_path: P
     for wrong in ("text", "else"):
         assert "is no output of speak" in maas("graph", "run", "speak", "--save", f"{wrong}={path}").stderr
     assert "is not OUTPUT=FILE" in maas("graph", "run", "speak", "--save", "audio").stderr
+
+
+def test_what_is_unusual_of_a_node_is_told(mesh: FakeMesh, maas: Maas):
+    """A node that failed without ending the graph, ran often, was called again or was answered from the cache."""
+    mesh.replies["RunGraph"] = ParseDict(
+        {
+            "nodes": [
+                {"node": "a", "status": {"code": 14, "message": "went away"}, "runs": 1},
+                {"node": "b", "runs": 12, "extraCalls": 1, "cached": 3},
+                {"node": "c", "extraCalls": 2},
+            ]
+        },
+        pb.RunGraphResponse(),
+    )
+    a, b, c = maas("graph", "run", "shout").stdout.splitlines()[-3:]
+    assert a.rstrip().endswith("failed: UNAVAILABLE: went away")
+    assert b.rstrip().endswith("12 runs, 1 extra call, 3 cached")
+    assert c.rstrip().endswith("2 extra calls")
+
+
+def test_the_routing_key_is_sent(mesh: FakeMesh, maas: Maas):
+    """--key goes with the request."""
+    mesh.replies["RunGraph"] = pb.RunGraphResponse()
+    maas("graph", "run", "shout", "--key", "ada")
+    assert mesh.requests == [pb.RunGraphRequest(graph="shout", routing_key="ada")]
+
+
+def test_a_stream_of_data_is_saved_as_a_whole(mesh: FakeMesh, maas: Maas, tmp_path: Path):
+    """A list of data, as a stream is given by RunGraph, becomes one file."""
+    pieces = pb.ValueList(values=[pb.Value(data=b"RI"), pb.Value(data=b"FF")])
+    mesh.replies["RunGraph"] = pb.RunGraphResponse(outputs={"audio": pb.Value(list=pieces)})
+    maas("graph", "run", "speak", "--save", f"audio={tmp_path}/a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == b"RIFF"
+
+
+def test_models_tells_streams_and_readiness(mesh: FakeMesh, maas: Maas):
+    """What streams, what may be left out, how long a graph usually takes, and whether it can run."""
+    mesh.replies["ListCapabilities"] = ParseDict(
+        {
+            "graphs": [
+                {
+                    "name": "speak",
+                    "inputs": [
+                        {"name": "sound", "kind": "VALUE_KIND_DATA", "stream": True},
+                        {"name": "to", "kind": "VALUE_KIND_TEXT", "optional": True},
+                    ],
+                    "outputs": [{"name": "audio", "kind": "VALUE_KIND_DATA", "stream": True}],
+                    "ready": True,
+                    "predictedDuration": "1.500s",
+                },
+                {"name": "think"},
+            ]
+        },
+        pb.ListCapabilitiesResponse(),
+    )
+    out = maas("models").stdout
+    assert "takes sound (data, stream), to (text, may be left out)" in out
+    assert "gives audio (data, stream)" in out
+    assert "usually in 1.50 s" in out
+    assert out.count("not ready") == 1

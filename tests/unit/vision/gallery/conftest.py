@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-import asyncpg
 import pytest
 
 from services.vision.pipelines.faces.gallery.gallery import Gallery, open_gallery
+from tests.postgres import new_database
 from tests.unit.vision.gallery.faces import KEY, FakeEncoder
-from tests.unit.vision.gallery.postgres import postgres_server
 
 Open = Callable[..., AbstractAsyncContextManager[Gallery]]
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
-async def new_database(server: str, name: str) -> str:
-    """Its URL."""
-    connection = await asyncpg.connect(server.replace("DATABASE", "postgres"))
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return server.replace("DATABASE", name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -7,15 +7,17 @@ import pytest
 from sqlalchemy import text
 
 from services.mesh import errors
+from services.mesh.database import Database
 from services.mesh.deadline import Deadline
-from services.vision.pipelines.faces.gallery.database import Database
+from services.vision.pipelines.faces.gallery.schema import SCHEMA
 from services.vision.pipelines.faces.gallery.store import State, Store
-from tests.unit.vision.gallery.conftest import new_database, opener
+from tests.postgres import new_database
+from tests.unit.vision.gallery.conftest import opener
 
 
 async def test_a_database_that_is_away_is_unavailable_until_it_is_back(postgres):
     """Calls fail with UNAVAILABLE and when to come back; once the database is there, they succeed."""
-    database = Database(postgres.replace("DATABASE", "comes_later"))
+    database = Database(postgres.replace("DATABASE", "comes_later"), SCHEMA)
     with pytest.raises(errors.Unavailable) as caught:
         await Store(database).state("default")
     assert (caught.value.reason, caught.value.retry_after_seconds) == ("GALLERY_UNAVAILABLE", 1)
@@ -27,7 +29,7 @@ async def test_a_database_that_is_away_is_unavailable_until_it_is_back(postgres)
 
 async def test_a_server_that_is_not_there_is_unavailable():
     """So is one that nobody can connect to."""
-    database = Database("postgresql://maas:secret@127.0.0.1:1/faces")
+    database = Database("postgresql://maas:secret@127.0.0.1:1/faces", SCHEMA)
     with pytest.raises(errors.Unavailable) as caught:
         await Store(database).state("default")
     assert "secret" not in str(caught.value)
@@ -36,7 +38,7 @@ async def test_a_server_that_is_not_there_is_unavailable():
 async def test_connections_that_were_cut_are_made_anew(postgres):
     """A database that restarted costs no call."""
     url = await new_database(postgres, "cut")
-    database = Database(url)
+    database = Database(url, SCHEMA)
     await Store(database).state("default")
     connection = await asyncpg.connect(postgres.replace("DATABASE", "postgres"))
     await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'cut'")
@@ -49,19 +51,19 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path):
     """A directory that cannot be made or a path that is a directory stops the gallery's calls, nothing else."""
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "faces.sqlite"):
-        database = Database(f"sqlite:///{path}")
+        database = Database(f"sqlite:///{path}", SCHEMA)
         with pytest.raises(errors.Unavailable):
             await Store(database).state("default")
 
 
 async def test_a_newer_database_is_not_touched(url):
     """An older service refuses tables of a newer version instead of guessing."""
-    database = Database(url)
+    database = Database(url, SCHEMA)
     await database.prepare()
     async with database.writing() as connection:
         await connection.execute(text("UPDATE gallery_schema SET version = 99"))
     await database.close()
-    later = Database(url)
+    later = Database(url, SCHEMA)
     with pytest.raises(errors.FailedPrecondition) as caught:
         await later.prepare()
     assert caught.value.reason == "GALLERY_SCHEMA_NEWER"
@@ -89,4 +91,4 @@ async def test_rows_that_were_swapped_are_noticed(url):
 def test_other_addresses_are_refused(wrong):
     """The sentence says what is taken, and shows no password."""
     with pytest.raises(ValueError, match="sqlite:///path or postgresql://"):
-        Database(wrong)
+        Database(wrong, SCHEMA)

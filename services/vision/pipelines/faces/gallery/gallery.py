@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.mesh import errors
+from services.mesh.database import Database
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.vision.pipelines.faces.face import Face
 from services.vision.pipelines.faces.gallery.crypto import Keys, Place, TenantKeys
-from services.vision.pipelines.faces.gallery.database import Database
 from services.vision.pipelines.faces.gallery.replica import Replica, Workers
+from services.vision.pipelines.faces.gallery.schema import SCHEMA
 from services.vision.pipelines.faces.gallery.store import FaceRow, Store
 from services.vision.pipelines.faces.verify import threshold
 
@@ -218,7 +219,7 @@ async def open_gallery(
     max_faces_in_memory: vectors of all tenants. threads: for searching and decrypting. Raises ValueError for another
     kind of URL. A database that is away is waited for by no one: calls fail with Unavailable until it is back.
     """
-    database = Database(url)
+    database = Database(url, SCHEMA)
     store, masters, workers = Store(database), Keys(keys), Workers(threads)
     replica = Replica(store, masters, workers, max_faces=max_faces_in_memory)
     gallery = Gallery(store, masters, encoder, replica, workers, max_faces=max_faces)

@@ -1,27 +1,14 @@
-"""The tables of the gallery, and how an older database becomes one of today.
+"""The tables of the gallery.
 
 Nothing in them tells who somebody is without the keys: names and vectors are ciphertext, hashes are keyed.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
 from sqlalchemy.engine import Connection
 
-from services.mesh import errors
+from services.mesh.database import Schema
 
 _TABLES = MetaData()
 
@@ -62,36 +49,10 @@ deletions = Table(
     Column("change", BigInteger, nullable=False),
     Index("gallery_deletions_by_change", "tenant", "change"),
 )
-_schema = Table("gallery_schema", _TABLES, Column("version", Integer, nullable=False))
 
 
 def _first(connection: Connection) -> None:
     _TABLES.create_all(connection, tables=[tenants, faces, deletions])
 
 
-# One step a version, each from the one before. A step that has been released is not changed any more.
-_STEPS = (_first,)
-# Of replicas that start together one migrates; the number is the gallery's own among PostgreSQL's advisory locks.
-_LOCK = 6_701_137
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the database to today's tables, within the connection's transaction; does nothing when it has them.
-
-    Raises FailedPrecondition when a newer version of this service made it.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    _schema.create(connection, checkfirst=True)
-    version = connection.execute(select(_schema.c.version)).scalar()
-    if version is None:
-        version = 0
-        connection.execute(insert(_schema).values(version=version))
-    if version > len(_STEPS):
-        raise errors.FailedPrecondition(
-            f"the gallery's store has version {version}, made by a newer service; this one knows {len(_STEPS)}",
-            reason="GALLERY_SCHEMA_NEWER",
-        )
-    for step in _STEPS[version:]:
-        step(connection)
-    connection.execute(update(_schema).values(version=len(_STEPS)))
+SCHEMA = Schema("gallery", 6_701_137, (_first,))

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Row as Result
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.mesh import errors
-from services.vision.pipelines.faces.gallery.database import Database
+from services.mesh.database import Database
 from services.vision.pipelines.faces.gallery.schema import deletions, faces, tenants
 
 # A replica that is further behind reads everything anew.

@@ -1,25 +1,25 @@
-"""The database under the gallery: SQLite or PostgreSQL, by URL, through SQLAlchemy."""
+"""A database of ours: SQLite or PostgreSQL, by URL, through SQLAlchemy; its tables made, or brought up to date."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
-from sqlalchemy import event
+from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, text, update
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.mesh import errors
-from services.vision.pipelines.faces.gallery.schema import migrate
 
 log = structlog.get_logger()
 
@@ -27,8 +27,7 @@ _CONNECTIONS = 4
 _CONNECT_SECONDS = 5
 # How long one statement may take, or wait for another process's transaction.
 _STATEMENT_SECONDS = 20
-_URLS = "the gallery's URL must be sqlite:///path or postgresql://user:password@host/name"
-_BEGIN = "gallery_begin"
+_BEGIN = "maas_begin"
 _RETRY_SECONDS = 1.0
 # Between tries for what SQLite does not wait for by itself.
 _BUSY_SECONDS = 0.02
@@ -36,16 +35,58 @@ _BUSY_SECONDS = 0.02
 _BUGS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables of one user of a database, and how an older database becomes one of today.
+
+    name: a word for people, for the table that holds the version, and for reasons ("GALLERY_UNAVAILABLE").
+    lock: a number that no other schema has among PostgreSQL's advisory locks.
+    steps: one a version, each from the one before. A step that has been released is not changed any more.
+    """
+
+    name: str
+    lock: int
+    steps: tuple[Callable[[Connection], None], ...]
+
+    def migrate(self, connection: Connection) -> None:
+        """Bring the database to today's tables, within the connection's transaction; does nothing when it has them.
+
+        Raises FailedPrecondition when a newer version of the service made it.
+        """
+        if connection.dialect.name == "postgresql":
+            # Of replicas that start together one migrates.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": self.lock})
+        table = Table(f"{self.name}_schema", MetaData(), Column("version", Integer, nullable=False))
+        table.create(connection, checkfirst=True)
+        version = connection.execute(select(table.c.version)).scalar()
+        if version is None:
+            version = 0
+            connection.execute(insert(table).values(version=version))
+        if version > len(self.steps):
+            raise errors.FailedPrecondition(
+                f"the {self.name}'s store has version {version}, made by a newer service; "
+                f"this one knows {len(self.steps)}",
+                reason=f"{self.name.upper()}_SCHEMA_NEWER",
+            )
+        for step in self.steps[version:]:
+            step(connection)
+        connection.execute(update(table).values(version=len(self.steps)))
+
+
 class Database:
     """Transactions on the database. Its tables are made, or brought up to date, before the first.
 
     SQLite: a write-ahead log, deleted bytes overwritten with zeros, and `erase` empties the log. PostgreSQL: deleted
-    rows are invisible at once; their ciphertext leaves the files when they are vacuumed and the log is recycled.
+    rows are invisible at once; their bytes leave the files when they are vacuumed and the log is recycled.
     """
 
-    def __init__(self, url: str) -> None:
-        """url: sqlite:///path or postgresql://user:password@host/name, with libpq's parameters."""
-        self._engine, self._file = _engine(url)
+    def __init__(self, url: str, schema: Schema) -> None:
+        """url: sqlite:///path or postgresql://user:password@host/name, with libpq's parameters. Raises ValueError."""
+        self._schema = schema
+        opened = _engine(url)
+        if opened is None:
+            raise ValueError(f"the {schema.name}'s URL must be sqlite:///path or postgresql://user:password@host/name")
+        self._engine, self._file = opened
         # SQLite begins no transaction unless it is told to.
         self._reader = self._engine if self._file else self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
@@ -56,7 +97,7 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """For statements that change nothing, each of which sees what was committed before it. Raises Unavailable."""
         await self.prepare()
-        with _translated():
+        with self._translated():
             async with self._reader.connect() as connection:
                 yield connection
 
@@ -64,7 +105,7 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block or rolled back when it raises. Raises Unavailable."""
         await self.prepare()
-        with _translated():
+        with self._translated():
             async with self._writer.begin() as connection:
                 yield connection
 
@@ -73,11 +114,11 @@ class Database:
         async with self._preparing:
             if self._prepared:
                 return
-            with _translated():
+            with self._translated():
                 if self._file:
                     await asyncio.to_thread(_make_sqlite, self._file)
                 async with self._writer.begin() as connection:
-                    await connection.run_sync(migrate)
+                    await connection.run_sync(self._schema.migrate)
             # A process that ended between a deletion and its erasing left that to us.
             await self.erase()
             self._prepared = True
@@ -86,7 +127,7 @@ class Database:
         """Leave no copy of what was deleted in SQLite's files. Raises Unavailable while others keep it busy."""
         if self._engine.dialect.name != "sqlite":
             return
-        with _translated():
+        with self._translated():
             async with self._reader.connect() as connection:
                 until = time.monotonic() + _STATEMENT_SECONDS
                 while time.monotonic() < until:
@@ -96,8 +137,9 @@ class Database:
                         return
                     await asyncio.sleep(_BUSY_SECONDS)
         raise errors.Unavailable(
-            "the faces are deleted, but the store is too busy to erase their bytes; the next deletion will",
-            reason="GALLERY_BUSY",
+            f"what was deleted is gone, but the {self._schema.name}'s store is too busy to erase its bytes; "
+            "the next deletion will",
+            reason=f"{self._schema.name.upper()}_BUSY",
             retry_after_seconds=_RETRY_SECONDS,
         )
 
@@ -105,33 +147,34 @@ class Database:
         """Close all connections."""
         await self._engine.dispose()
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The database's errors in the mesh's words. They are cut off from their causes, which may quote rows."""
+        try:
+            yield
+        except _BUGS as error:
+            if not error.connection_invalidated:
+                raise
+            failure: BaseException = error
+        except (DBAPIError, PoolTimeout, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
+            failure = error
+        else:
+            return
+        # Errors of this kind tell of connections and locks, not of rows.
+        log.warning("a store failed", store=self._schema.name, cause=str(getattr(failure, "orig", failure))[:200])
+        raise errors.Unavailable(
+            f"the {self._schema.name}'s store is not reachable",
+            reason=f"{self._schema.name.upper()}_UNAVAILABLE",
+            retry_after_seconds=_RETRY_SECONDS,
+        ) from None
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The database's errors in the mesh's words. They are cut off from their causes, which may quote rows."""
-    try:
-        yield
-    except _BUGS as error:
-        if not error.connection_invalidated:
-            raise
-        failure: BaseException = error
-    except (DBAPIError, PoolTimeout, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
-        failure = error
-    else:
-        return
-    # Errors of this kind tell of connections and locks, not of rows.
-    log.warning("the gallery's store failed", cause=str(getattr(failure, "orig", failure))[:200])
-    raise errors.Unavailable(
-        "the gallery's store is not reachable", reason="GALLERY_UNAVAILABLE", retry_after_seconds=_RETRY_SECONDS
-    ) from None
 
-
-def _engine(url: str) -> tuple[AsyncEngine, Path | None]:
-    """What speaks to the database, and SQLite's file."""
+def _engine(url: str) -> tuple[AsyncEngine, Path | None] | None:
+    """What speaks to the database, and SQLite's file; None for another kind of URL."""
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ValueError(_URLS) from None
+        return None
     if parsed.get_backend_name() == "postgresql":
 
         async def connect(*_: object, **__: object) -> Any:
@@ -149,7 +192,7 @@ def _engine(url: str) -> tuple[AsyncEngine, Path | None]:
         )
         return engine, None
     if parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
-        raise ValueError(_URLS)
+        return None
     engine = create_async_engine(
         parsed.set(drivername="sqlite+aiosqlite"),
         connect_args={"timeout": _STATEMENT_SECONDS, "isolation_level": None},

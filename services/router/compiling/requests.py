@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from services.router.expressions import Computed, Expression, ExpressionError, Vocabulary
-from services.router.pipelines.engine import Scope
+from services.router.compiling.expressions import Computed, Expression, ExpressionError, Vocabulary
+from services.router.pipelines.plan import Scope
 
+_FLOATING = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 # Tells what is wrong at a path of the request.
 Problem = Callable[[str, ExpressionError], Exception]
 
@@ -31,9 +32,14 @@ class RequestTemplate:
     """A request message with expressions where its values will be."""
 
     def __init__(
-        self, message: Descriptor, structure: Mapping[str, Any], vocabulary: Vocabulary, problem: Problem
+        self,
+        message: Descriptor,
+        structure: Mapping[str, Any],
+        vocabulary: Vocabulary,
+        problem: Problem,
+        at: str = "request",
     ) -> None:
-        """structure: nested as the message is, its leaves CEL expressions, numbers or truth values.
+        """structure: nested as the message is, its leaves CEL expressions, numbers or truth values. at: its place.
 
         Raises what `problem` makes of an unknown field, or of an expression that does not compile or fit its field.
         """
@@ -41,11 +47,8 @@ class RequestTemplate:
         self._submessages: list[tuple[str, ...]] = []
         self._vocabulary = vocabulary
         self._problem = problem
+        self._at = at
         self._leaves = tuple(self._walk(message, structure, ()))
-
-    def uses(self, name: str) -> bool:
-        """Whether it needs that input."""
-        return any(self._vocabulary.uses(leaf.source, name) for leaf in self._leaves)
 
     def build(self, scope: Scope) -> Message:
         """The request. Raises Internal when an expression has no value."""
@@ -64,7 +67,7 @@ class RequestTemplate:
     def _walk(self, message: Descriptor, structure: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[_Leaf]:
         for name, value in structure.items():
             here = (*path, str(name))
-            where = ".".join(("request", *here))
+            where = ".".join((self._at, *here))
             field = message.fields_by_name.get(name)
             if field is None:
                 known = ", ".join(message.fields_by_name)
@@ -76,18 +79,18 @@ class RequestTemplate:
                 yield from self._walk(field.message_type, value, here)
                 continue
             try:
-                source = _source(value)
+                source = _source(value, field)
                 yield _Leaf(path, name, source, self._vocabulary.compile_field(message, name, source))
             except ExpressionError as error:
                 raise self._problem(where, error) from None
 
 
-def _source(value: object) -> str:
-    """A leaf as CEL: a YAML string is an expression; numbers and truth values mean themselves."""
+def _source(value: object, field: FieldDescriptor) -> str:
+    """A leaf as CEL: a YAML string is an expression; numbers (in their field's type) and truth values are meant."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return repr(value)
+        return repr(float(value) if field.cpp_type in _FLOATING else value)
     if isinstance(value, str):
         return value
     raise ExpressionError("takes a CEL expression: a YAML string, number or truth value")

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
+
 # PostgreSQL refuses to run as root.
 _USER = "nobody"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -56,6 +58,14 @@ def postgres_server() -> Iterator[str]:
             server.communicate(timeout=30)
     finally:
         shutil.rmtree(directory)
+
+
+async def new_database(server: str, name: str) -> str:
+    """An empty database on a server; its URL."""
+    connection = await asyncpg.connect(server.replace("DATABASE", "postgres"))
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return server.replace("DATABASE", name)
 
 
 def _programs(directory: Path) -> Path:

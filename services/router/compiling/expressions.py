@@ -5,21 +5,25 @@ The one module that knows the CEL library.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_strings
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from services.mesh import errors
-from services.router.pipelines.engine import Scope
 from services.router.pipelines.graph import Kind
+from services.router.pipelines.plan import Scope
 
-_INPUT_TYPES = {
+# cel.Type, in annotations: the library has no types of its own.
+Type = Any
+INPUT_TYPES = {
     Kind.TEXT: cel.Type.STRING,
     Kind.DATA: cel.Type.BYTES,
     Kind.NUMBER: cel.Type.DOUBLE,
@@ -27,7 +31,9 @@ _INPUT_TYPES = {
 }
 _PROBLEM = re.compile(r"ERROR: <input>:\d+:\d+: (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
-_PLAIN_PATH = re.compile(r"[a-z]\w*(\.[a-z]\w*)+")
+_PLAIN_PATH = re.compile(r"[a-z]\w*(\.[a-z]\w*)*")
+_TEXTS = re.compile(r"""\w?(\"{3}.*?\"{3}|'{3}.*?'{3}|"(\\.|[^"\\])*"|'(\\.|[^'\\])*')""", re.DOTALL)
+_NAME = re.compile(r"(?<![\w.])(?:(?:inputs|failed)\s*\.\s*)?[a-z_]\w*")
 
 
 class ExpressionError(ValueError):
@@ -42,11 +48,11 @@ class ExpressionError(ValueError):
 class Computed:
     """An expression that CEL evaluates.
 
-    type: as CEL writes it, for example "STRING", "LIST<DOUBLE>" or a message's full name.
+    type: its name is as CEL writes it, for example "STRING", "LIST<DOUBLE>" or a message's full name.
     """
 
     source: str
-    type: str
+    type: Type
     program: cel.Expression
 
     def evaluate(self, scope: Scope) -> Any:
@@ -71,7 +77,7 @@ class Straight:
     source: str
     variable: str
     fields: tuple[str, ...]
-    type: str = "BYTES"
+    type: Type = field(default_factory=lambda: cel.Type.BYTES)
 
     def evaluate(self, scope: Scope) -> Any:
         """The bytes that are there."""
@@ -81,29 +87,39 @@ class Straight:
         return place
 
 
-Expression = Computed | Straight
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Stands for an expression that was wrong, so that what else is wrong can be found."""
+
+    type: Type = field(default_factory=lambda: cel.Type.DYN)
+
+    def evaluate(self, scope: Scope) -> Any:
+        """Never called: a graph with problems does not run."""
+        raise AssertionError(scope)
+
+
+Expression = Computed | Straight | Unusable
+Evaluated = Expression
+BOOL, DYN = cel.Type.BOOL, cel.Type.DYN
 
 
 class Vocabulary:
-    """The variables that an expression may use."""
+    """The variables that an expression may use, and their types."""
 
-    def __init__(self, inputs: Mapping[str, Kind], nodes: Mapping[str, Descriptor]) -> None:
-        """inputs: by name. nodes: the type of each visible node's answer."""
-        self._inputs = dict(inputs)
-        self._nodes = dict(nodes)
-        variables = {f"inputs.{name}": _INPUT_TYPES[kind] for name, kind in inputs.items()}
-        variables |= {name: cel.Type(message.full_name) for name, message in nodes.items()}
+    def __init__(self, variables: Mapping[str, Type]) -> None:
+        """variables: as expressions write them: "inputs.recording", "hear", "failed.hear"."""
+        self.variables = dict(variables)
         self._environment = cel.NewEnv(
             descriptor_pool.Default(),
-            variables=variables,
+            variables=self.variables,
             extensions=[ext_strings.ExtStrings(), ext_math.ExtMath()],
         )
 
     def compile(self, source: str) -> Expression:
         """Compile an expression. Raises ExpressionError."""
         program = _compile(self._environment, source)
-        kind = program.return_type().name()
-        return self._straight(source.strip(), kind) or Computed(source, kind, program)
+        kind = program.return_type()
+        return self._straight(source.strip(), kind.name()) or Computed(source, kind, program)
 
     def compile_field(self, message: Descriptor, field: str, source: str) -> Expression:
         """An expression for a field of a message: evaluates to a message with that one field set, or to bytes alone.
@@ -115,31 +131,85 @@ class Vocabulary:
         program = _compile(self._environment, f"{message.full_name}{{{field}: (\n{source}\n)}}")
         if isinstance(expression, Straight) and message.fields_by_name[field].type == FieldDescriptor.TYPE_BYTES:
             return expression
-        return Computed(source, message.full_name, program)
-
-    def uses(self, source: str, name: str) -> bool:
-        """Whether an expression that compiles here needs that input."""
-        others = {other: kind for other, kind in self._inputs.items() if other != name}
-        try:
-            Vocabulary(others, self._nodes).compile(source)
-        except ExpressionError:
-            return True
-        return False
+        return Computed(source, program.return_type(), program)
 
     def _straight(self, source: str, kind: str) -> Straight | None:
         if kind != "BYTES" or not _PLAIN_PATH.fullmatch(source):
             return None
-        root, *fields = source.split(".")
-        if root == "inputs":
+        if source in self.variables:
             return Straight(source, source, ())
-        message: Descriptor | None = self._nodes[root]
+        root, *fields = source.split(".")
+        if root not in self.variables or not self.variables[root].is_message():
+            return None
+        message: Descriptor | None = descriptor_pool.Default().FindMessageTypeByName(self.variables[root].name())
         for name in fields:
-            field = None if message is None else message.fields_by_name.get(name)
+            found = None if message is None else message.fields_by_name.get(name)
             # Maps, wrappers and lists mean something else to CEL than to Python.
-            if field is None or field.is_repeated:
+            if found is None or found.is_repeated:
                 return None
-            message = field.message_type
+            message = found.message_type
         return Straight(source, root, tuple(fields)) if message is None else None
+
+
+def names(source: str) -> set[str]:
+    """The names in an expression that may be variables; those of its own macros among them."""
+    return {match[0].removesuffix(".") for match in _NAME.finditer(_TEXTS.sub('""', source))}
+
+
+def unified(one: Type, other: Type) -> Type | None:
+    """The type of values of both types; None when there is none."""
+    if one.name() == other.name() or "DYN" in other.name():
+        return one
+    return other if "DYN" in one.name() else None
+
+
+def message_type(message: Descriptor) -> Type:
+    """The type of a message."""
+    return cel.Type(message.full_name)
+
+
+def list_of(kind: Type) -> Type:
+    """The type of lists of a type."""
+    return cel.Type.List(kind)
+
+
+def map_of(kind: Type) -> Type:
+    """The type of maps from texts to a type."""
+    return cel.Type.Map(cel.Type.STRING, kind)
+
+
+def item_type(kind: Type) -> Type | None:
+    """The type of what a list has; None for what is no list."""
+    if kind.name() == "DYN":
+        return DYN
+    if not kind.name().startswith("LIST<"):
+        return None
+    environment = cel.NewEnv(descriptor_pool.Default(), variables={"items": kind})
+    item: Type = _compile(environment, "items[0]").return_type()
+    return item
+
+
+_EMPTY: Mapping[str, Callable[[], object]] = {
+    "STRING": str,
+    "BYTES": bytes,
+    "INT": int,
+    "UINT": int,
+    "DOUBLE": float,
+    "BOOL": bool,
+    "DURATION": dt.timedelta,
+}
+
+
+def empty(kind: Type) -> object:
+    """The value of a type that stands for none: "", 0, False, a list, a map or a message without anything."""
+    name = kind.name()
+    if name in _EMPTY:
+        return _EMPTY[name]()
+    if kind.is_message():
+        return GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(name))()
+    if name.startswith("LIST"):
+        return []
+    return {} if name.startswith("MAP") else None
 
 
 def _compile(environment: cel.Env, source: str) -> cel.Expression:

@@ -1,0 +1,77 @@
+"""Whether a canary goes on, takes over, or goes back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from services.router.pipelines.traffic.policy import Canary, State
+from services.router.pipelines.traffic.tally import Tally
+
+# Calls before errors alone can end it.
+_FEWEST = 5
+# Of the normal distribution: so that nineteen of twenty true rates are above the bound.
+_Z = 1.645
+_P95 = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A change. step: the one to come."""
+
+    state: State
+    step: int
+    reason: str
+
+
+def judge(canary: Canary, seconds: float, tried: Tally, others: Tally) -> Verdict | None:
+    """What is to become of a canary that runs; None: nothing yet.
+
+    seconds: since its step began. tried: what the canary did in that step. others: what those before it did.
+    """
+    back = _fault(canary, tried, others)
+    if back:
+        return Verdict(State.ROLLED_BACK, canary.step, back)
+    if tried.calls < canary.min_calls or seconds < canary.min_seconds:
+        return None
+    slow = _slower(canary, tried, others) or _worse(canary, tried, others)
+    if slow:
+        return Verdict(State.ROLLED_BACK, canary.step, slow)
+    share = f"{canary.steps[canary.step]:.0%} of the traffic"
+    if canary.step + 1 < len(canary.steps):
+        return Verdict(State.RUNNING, canary.step + 1, f"{tried.calls} calls went well at {share}")
+    return Verdict(State.PROMOTED, canary.step, f"{tried.calls} calls went well at {share}")
+
+
+def lower_bound(errors: int, calls: int) -> float:
+    """The lowest rate of errors that is likely, by Wilson's score interval (1927), one-sided, 95 %."""
+    rate = errors / calls
+    middle = rate + _Z**2 / (2 * calls)
+    margin = _Z * math.sqrt(rate * (1 - rate) / calls + _Z**2 / (4 * calls**2))
+    return (middle - margin) / (1 + _Z**2 / calls)
+
+
+def _fault(canary: Canary, tried: Tally, others: Tally) -> str:
+    if tried.calls < _FEWEST:
+        return ""
+    allowed = others.error_rate + canary.max_error_rate_increase
+    if lower_bound(tried.errors, tried.calls) <= allowed:
+        return ""
+    return f"{tried.errors} of {tried.calls} calls failed, where {allowed:.1%} are allowed"
+
+
+def _slower(canary: Canary, tried: Tally, others: Tally) -> str:
+    if not tried.durations.count() or others.durations.count() < _FEWEST:
+        return ""
+    p95, before = tried.durations.quantile(_P95), others.durations.quantile(_P95)
+    if p95 <= before * canary.max_latency_ratio:
+        return ""
+    return f"its p95 is {p95:.3f} s, that of the others {before:.3f} s"
+
+
+def _worse(canary: Canary, tried: Tally, others: Tally) -> str:
+    if not tried.score.count or not others.score.count:
+        return ""
+    if tried.score.value >= others.score.value - canary.max_score_decrease:
+        return ""
+    return f"its mean score is {tried.score.value:.3f}, that of the others {others.score.value:.3f}"

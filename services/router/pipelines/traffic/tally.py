@@ -1,0 +1,51 @@
+"""What a variant did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.router.pipelines.window import Window
+
+
+@dataclass(slots=True)
+class Mean:
+    """A mean of numbers."""
+
+    count: int = 0
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        """One more."""
+        self.count += 1
+        self.total += value
+
+    @property
+    def value(self) -> float:
+        """The mean, 0 of none."""
+        return self.total / self.count if self.count else 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Calls that ended. errors: those that failed by the mesh's fault. durations: of those that succeeded, seconds."""
+
+    calls: int = 0
+    errors: int = 0
+    durations: Window = field(default_factory=Window)
+    score: Mean = field(default_factory=Mean)
+    agreement: Mean = field(default_factory=Mean)
+
+    def succeeded(self, seconds: float) -> None:
+        """A call went well."""
+        self.calls += 1
+        self.durations.add(seconds)
+
+    def failed(self) -> None:
+        """A call failed by the mesh's fault."""
+        self.calls += 1
+        self.errors += 1
+
+    @property
+    def error_rate(self) -> float:
+        """Share of the calls that failed, 0 of none."""
+        return self.errors / self.calls if self.calls else 0.0

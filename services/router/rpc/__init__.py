@@ -1,0 +1,1 @@
+"""The RPCs of the router, by subject: decode, delegate, encode."""
