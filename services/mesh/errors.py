@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+_SHOWN_LETTERS = 500
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -74,6 +76,9 @@ class NotFound(MeshError):
     def named(cls, kind: str, name: str, known: Sequence[str]) -> NotFound:
         """There is no such thing of that kind (a lower-case word, for example "model"); these exist."""
         listing, name = ", ".join(sorted(known)) or "none", name[:100]
+        # Errors travel in trailers, which have little room.
+        if len(listing) > _SHOWN_LETTERS:
+            listing = f"{listing[:_SHOWN_LETTERS].rpartition(', ')[0]}, and more"
         return cls(
             f"no {kind} is called {name!r}; there are: {listing}",
             reason=f"{kind.upper().replace(' ', '_')}_NOT_FOUND",

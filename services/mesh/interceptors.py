@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +90,11 @@ def _wrap(handler: Any, method: str, around: Around, idle_seconds: float) -> grp
             return await inner(read(request), context)
 
     async def stream(request: Any, context: Context) -> AsyncIterator[object]:
-        async with around(Call(method, context, handler.request_streaming)):
-            async for response in inner(read(request), context):
+        async with (
+            around(Call(method, context, handler.request_streaming)),
+            aclosing(inner(read(request), context)) as responses,
+        ):
+            async for response in responses:
                 yield response
 
     kinds = {

@@ -36,7 +36,8 @@ async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
     built_in = load(settings.graphs_directory)
     async with AsyncExitStack() as stack:
         upstreams = await stack.enter_async_context(open_upstreams(settings))
-        store = await stack.enter_async_context(open_store(settings.store_url)) if settings.store_url else None
+        url = settings.store_url.get_secret_value()
+        store = await stack.enter_async_context(open_store(url)) if url else None
         policies = await stack.enter_async_context(Policies(store))
         durations = LearntDurations()
         callers = GraphCallers(

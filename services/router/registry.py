@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -99,12 +99,12 @@ class Registry:
         if entry is None:
             if self._store:
                 self._store.get(GRAPH, plain)
-            raise _unknown("graph", plain, self._kept.keys() | self._built_in.keys())
+            raise errors.NotFound.named("graph", plain, [*(self._kept.keys() | self._built_in.keys())])
         if not version or version == _version(entry):
             return entry
         bodies = _bodies(entry)
         if version not in bodies:
-            raise _unknown("graph version", version, bodies or {_version(entry)})
+            raise errors.NotFound.named("graph version", version, [*(bodies or {_version(entry)})])
         known = self._others.get((plain, version))
         if known is None:
             known = self._add(plain, version, _try_compile(plain, version, bodies[version]))
@@ -214,16 +214,4 @@ def _try_compile(name: str, version: str, body: str) -> CompiledGraph | errors.M
         f"the graph {name!r} is kept, but does not fit this version of the router; update it: {cause}",
         reason="GRAPH_BROKEN",
         metadata={"graph": name, "version": version},
-    )
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> errors.NotFound:
-    """As NotFound.named, with so many of those that exist as an answer's headers hold."""
-    listing = ", ".join(sorted(known)) or "none"
-    if len(listing) > _SHOWN_LETTERS:
-        listing = listing[:_SHOWN_LETTERS].rpartition(",")[0] + ", and more"
-    return errors.NotFound(
-        f"no {kind} is called {name[:100]!r}; there are: {listing}",
-        reason=f"{kind.upper().replace(' ', '_')}_NOT_FOUND",
-        metadata={kind: name[:100], "known": listing},
     )

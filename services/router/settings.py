@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.settings import MEBIBYTE, ServiceSettings
@@ -22,8 +22,8 @@ class Settings(ServiceSettings):
     graphs_directory: Path = Field(
         Path(__file__).parent / "graphs", description="folder of the graphs that RunGraph knows, one YAML file each"
     )
-    store_url: str = Field(
-        "",
+    store_url: SecretStr = Field(
+        SecretStr(""),
         description="sqlite:///path or postgresql://user:password@host/name: keeps graphs and traffic policies "
         "for all replicas; empty: the graphs of the folder are all there are",
     )

@@ -6,7 +6,6 @@ machine hits both alike: read the ratios and differences, not the milliseconds.
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import threading
 import time
@@ -20,9 +19,9 @@ from rich.table import Table
 
 from deploy.local.settings import LocalSettings
 from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
-from maas.router.v1 import graph_pb2, router_pb2, router_pb2_grpc
+from maas.router.v1 import router_pb2, router_pb2_grpc
 from services.cli.up import running_mesh, settings_for
-from tests.bench.outage import outage
+from tests.bench.outage import keep, outage
 
 TEXT = "  The   acting is superb and the story stays with you for days.  "
 CALL = (
@@ -35,14 +34,14 @@ Ask = Callable[[], Awaitable[object]]
 
 def chain(nodes: int) -> str:
     """A graph of so many calls, each normalising what the one before did."""
-    values = ["'[inputs.text]'", *(f"'[n{number}.results[0].text]'" for number in range(nodes - 1))]
+    values = ["'[inputs.text]'", *(f"'[n{number}.contents[0]]'" for number in range(nodes - 1))]
     calls = ", ".join(CALL.format(name=f"n{number}", value=value) for number, value in enumerate(values))
     return f"""
 name: bench-{nodes}
 summary: For measuring.
 inputs: {{text: {{kind: text, summary: A text.}}}}
 run: {{sequence: [{calls}]}}
-outputs: {{text: {{value: "n{nodes - 1}.results[0].text", summary: The text.}}}}
+outputs: {{text: {{value: "n{nodes - 1}.contents[0]", summary: The text.}}}}
 """
 
 
@@ -71,8 +70,7 @@ async def overhead(channel: grpc.aio.Channel, rounds: int) -> Table:
     stub = preprocessing_pb2_grpc.PreprocessingServiceStub(channel)
     router = router_pb2_grpc.RouterServiceStub(channel)
     for nodes in (1, 9):
-        await router.CreateGraph(graph_pb2.CreateGraphRequest(yaml=chain(nodes)), timeout=10)
-    await asyncio.sleep(1)
+        await keep(router, chain(nodes))
 
     def graph(nodes: int) -> Ask:
         inputs = {"text": router_pb2.Value(text=TEXT)}
@@ -98,8 +96,7 @@ async def overhead(channel: grpc.aio.Channel, rounds: int) -> Table:
 async def streaming(channel: grpc.aio.Channel) -> str:
     """Items a second through one node that passes them on."""
     router = router_pb2_grpc.RouterServiceStub(channel)
-    await router.CreateGraph(graph_pb2.CreateGraphRequest(yaml=THROUGH), timeout=10)
-    await asyncio.sleep(1)
+    await keep(router, THROUGH)
 
     async def requests() -> AsyncIterator[router_pb2.StreamingRunGraphRequest]:
         yield router_pb2.StreamingRunGraphRequest(config=router_pb2.StreamingRunGraphConfig(graph="bench-pass"))

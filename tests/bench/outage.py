@@ -13,7 +13,9 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.table import Table
@@ -22,6 +24,9 @@ from deploy.local.processes import processes
 from deploy.local.settings import LocalSettings
 from maas.router.v1 import graph_pb2, router_pb2, router_pb2_grpc
 
+if TYPE_CHECKING:
+    from maas.router.v1.router_pb2_grpc import RouterServiceAsyncStub
+
 CALLERS, SECONDS, KILLED_AFTER = 16, 6.0, 2.0
 PREPROCESSING = "maas.preprocessing.v1.PreprocessingService"
 NODE = "{node: tidy, call: %s/NormalizeText, request: {contents: '[inputs.text]'}, %%s}" % PREPROCESSING  # noqa: UP031 - braces
@@ -29,7 +34,10 @@ OTHER = "{node: judge, call: maas.nlp.v1.NlpService/AnalyzeSentiment, request: {
 RETRYING = NODE % "retry: {attempts: 3}"
 ALONE = NODE % "retry: {attempts: 1}"
 HEDGED = NODE % "retry: {attempts: 1}, hedge: {after: 0.05s, percentile: 0.95, share: 0.5}"
-FALLBACK = "{node: either, fallback: [{run: %s, gives: '1'}, {run: %s, gives: '2'}]}" % (ALONE, OTHER)  # noqa: UP031
+FALLBACK = (
+    "{node: either, fallback: [{run: %s, gives: size(tidy.contents)}, {run: %s, gives: size(judge.results)}]}"  # noqa: UP031
+    % (ALONE, OTHER)
+)
 WAYS = {"nothing": ALONE, "hedging": HEDGED, "fallback to another service": FALLBACK, "retry, the default": RETRYING}
 
 
@@ -37,8 +45,18 @@ def graph(name: str, run: str) -> str:
     """A graph of one node."""
     return (
         f"name: {name}\nsummary: For measuring.\ninputs: {{text: {{kind: text, summary: A text.}}}}\nrun: {run}\n"
-        f"outputs: {{done: {{value: '{'either' if 'either' in run else 'size(tidy.results)'}', summary: Done.}}}}\n"
+        f"outputs: {{done: {{value: '{'either' if 'either' in run else 'size(tidy.contents)'}', summary: Done.}}}}\n"
     )
+
+
+async def keep(router: RouterServiceAsyncStub, yaml: str) -> None:
+    """Create a graph, or replace the one of an earlier run."""
+    try:
+        await router.CreateGraph(graph_pb2.CreateGraphRequest(yaml=yaml), timeout=10)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+            raise
+        await router.UpdateGraph(graph_pb2.UpdateGraphRequest(yaml=yaml), timeout=10)
 
 
 @asynccontextmanager
@@ -111,7 +129,7 @@ async def outage(settings: LocalSettings) -> Table:
             grpc.aio.insecure_channel(f"127.0.0.1:{port + 4}") as channel,
         ):
             stub = router_pb2_grpc.RouterServiceStub(channel)
-            await stub.CreateGraph(graph_pb2.CreateGraphRequest(yaml=graph(f"way-{number}", run)), timeout=10)
+            await keep(stub, graph(f"way-{number}", run))
             outcomes = await under_load(channel, f"way-{number}", victim)
         failed = outcomes.total() - outcomes["OK"]
         table.add_row(name, str(outcomes.total()), str(failed), f"{failed / outcomes.total():.2%}")

@@ -216,6 +216,18 @@ async def test_the_largest_item(open_stub):
     assert len(item.item.value.data) == MAX_ITEM_BYTES
 
 
+async def test_outputs_that_come_at_the_same_time(open_stub):
+    """All of them come, when many wait for the client to take those before."""
+
+    async def many(streams, emit):
+        await asyncio.gather(*(emit("heard", str(number)) for number in range(50)))
+
+    stub = await open_stub(router(many))
+    *items, last = await ask(stub, config())
+    assert [each.item.value.text for each in items] == list(map(str, range(50)))
+    assert last.HasField("end")
+
+
 async def test_what_came_before_a_failure_counts(open_stub):
     """The items before it are delivered, then its status."""
 

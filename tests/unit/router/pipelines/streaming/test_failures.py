@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.mesh import errors
-from tests.unit.router.pipelines.streaming import clock
+from tests import virtual_time
 from tests.unit.router.pipelines.streaming.fakes import (
     SOUND,
     Service,
@@ -251,7 +251,7 @@ def test_the_deadline_ends_a_stream():
         assert not others()
         return loop.time() - began
 
-    assert clock.run(main(3)) == pytest.approx(3)
+    assert virtual_time.run(main(3)) == pytest.approx(3)
     assert service.opened == service.closed == 1
-    assert clock.run(main(0)) == 0
+    assert virtual_time.run(main(0)) == 0
     assert service.opened == 1

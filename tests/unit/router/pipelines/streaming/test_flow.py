@@ -80,6 +80,31 @@ async def test_an_output_that_nobody_takes_stops_the_input(stages):
     await asyncio.wait({running})
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_answers_that_nobody_takes_stop_their_calls(at_once):
+    """Of a call for an item only a few answers are taken ahead, each of those at the same time."""
+    given = 0
+
+    def answers(request):
+        nonlocal given
+        for _ in range(1000):
+            given += 1
+            yield given
+
+    async def emit(name, value):
+        await asyncio.Event().wait()
+
+    step = StreamStep(stages=(calls("a", Service(answers), at_once=at_once),))
+    execution = FakeExecution(step, [output("out", "a")], sound=Counted().items())
+    execution.emit = emit
+    running = asyncio.create_task(run_stream(execution, step, {}))
+    await settle()
+    # Of several calls each has a few waiting for their turn.
+    assert BUFFER < given <= BUFFER + 2 + (at_once * (BUFFER + 1) if at_once > 1 else 0)
+    running.cancel()
+    await asyncio.wait({running})
+
+
 async def test_the_slowest_taker_holds_back_the_others():
     """One of two stages that stands still lets the other have a few items more."""
     counted, seen = Counted(), []

@@ -15,7 +15,7 @@ from services.mesh.deadline import Deadline
 from services.router.pipelines.plan import StreamStep
 from services.router.pipelines.streaming import run_stream
 from services.router.pipelines.streaming.fan import BUFFER
-from tests.unit.router.pipelines.streaming import clock
+from tests import virtual_time
 from tests.unit.router.pipelines.streaming.fakes import (
     SOUND,
     FakeExecution,
@@ -153,7 +153,7 @@ class Runs:
             assert self.open == 0
             return running, asyncio.get_running_loop().time() - began
 
-        running, took = clock.run(main())
+        running, took = virtual_time.run(main())
         running.result()
         return took
 
