@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachetools import LRUCache
+from collections import OrderedDict
 
 from services.router.pipelines.window import Window
 
@@ -15,7 +15,8 @@ class LearntDurations:
     """The durations of the last minute, of the nodes that ran last."""
 
     def __init__(self) -> None:
-        self._windows: LRUCache[tuple[str, str], Window] = LRUCache(_MAX_NODES)
+        # Those that ran last are last.
+        self._windows: OrderedDict[tuple[str, str], Window] = OrderedDict()
 
     def add(self, graph: str, node: str, seconds: float) -> None:
         """A run that succeeded."""
@@ -23,6 +24,10 @@ class LearntDurations:
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window()
+            if len(self._windows) > _MAX_NODES:
+                self._windows.popitem(last=False)
+        else:
+            self._windows.move_to_end(key)
         window.add(seconds)
 
     def usual(self, graph: str, node: str) -> float | None:

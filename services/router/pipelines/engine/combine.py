@@ -22,16 +22,14 @@ def combine(how: str, answers: Sequence[Answer]) -> object:
     """One value of at least one answer.
 
     how: "vote": the value with the greatest weight behind it, of equals the first. "mean": of numbers, or of lists of
-    numbers of equal length, by weight. "best": the value with the highest score times weight, of equals the first.
+    numbers of equal length, by weight. "best": the value with the highest score, of equals the one with more weight.
     Raises Internal when lists are not of equal length.
     """
     if how == "best":
-        return max(answers, key=lambda answer: answer.score * answer.weight).value
+        return max(answers, key=lambda answer: (answer.score, answer.weight)).value
     if how == "vote":
-        weights: dict[Any, float] = {}
-        for answer in answers:
-            weights[answer.value] = weights.get(answer.value, 0.0) + answer.weight
-        return max(weights, key=weights.__getitem__)
+        # Lists and messages are values as well, which no dict takes as keys.
+        return max(answers, key=lambda one: sum(each.weight for each in answers if each.value == one.value)).value
     total = sum(answer.weight for answer in answers)
     if not isinstance(answers[0].value, list):
         return sum(answer.value * answer.weight for answer in answers) / total

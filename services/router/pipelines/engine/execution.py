@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-from services.mesh import errors, together
+from services.mesh import errors
 from services.mesh.deadline import Deadline
-from services.mesh.status import code_of
 from services.router.pipelines.budget import Budget, predicted_seconds, shortest_seconds
-from services.router.pipelines.engine.combine import Answer, combine
-from services.router.pipelines.engine.marks import restore
+from services.router.pipelines.engine.blocks import value_of
+from services.router.pipelines.engine.group import together
+from services.router.pipelines.engine.watch import Watch, at_graph, at_node, cancelled
 from services.router.pipelines.graph import INPUT
 from services.router.pipelines.plan import (
     CallStep,
+    CollectStep,
     Durations,
-    EnsembleStep,
-    FallbackStep,
-    MapStep,
-    Member,
     NamedStep,
     Observer,
     ParallelStep,
     Plan,
-    PrivacyStep,
     Run,
     SequenceStep,
     Step,
     StreamStep,
-    SwitchStep,
-    Way,
 )
 from services.router.pipelines.streaming import run_stream
 
@@ -69,6 +64,7 @@ class Execution:
         self.deadline = deadline
         self.streams = streams or {}
         self.emit = emit
+        self._graph = plan.graph
         self._durations = durations
         self._observer = observer
         self._budget = Budget(plan, durations, deadline.remaining_seconds())
@@ -78,27 +74,59 @@ class Execution:
 
         inputs: by name, of the declared kinds. Raises the error of the node that failed, graph and node in its
         metadata; Exhausted, before any node begins, when even the shortest runs of its nodes take longer than the time
-        there is.
+        there is; DeadlineExceeded when that is over.
         """
         self._admit()
         scope: Variables = {INPUT + name: value for name, value in inputs.items()}
-        await self._block(self.plan.step, scope, self.deadline)
-        return {name: value(scope) for name, value in self.plan.outputs.items()}
+        limit = asyncio.timeout(self.deadline.remaining_seconds())
+        try:
+            async with limit:
+                await self.block(self.plan.step, scope, self.deadline)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._late() from None
+        return {name: self._output(name, scope) for name in self.plan.outputs}
 
-    async def node(self, step: NamedStep, scope: Variables, deadline: Deadline | None = None) -> object:
+    async def block(self, step: Step, scope: Variables, deadline: Deadline, keep: float = 0.0) -> None:
+        """Run a block; the values of its nodes are put into the scope.
+
+        deadline: somebody ends it then. keep: seconds before it that are for what follows.
+        """
+        match step:
+            case NamedStep():
+                await self.node(step, scope, deadline, keep)
+            case SequenceStep():
+                for each, following in zip(step.steps, self._budget.following(step.steps), strict=True):
+                    await self.block(each, scope, deadline, keep + following)
+            case ParallelStep():
+                await together([partial(self.block, each, scope, deadline, keep) for each in step.steps], step.quorum)
+                self._mark_failed(step, scope)
+            case StreamStep():
+                await run_stream(self, step, scope)
+
+    async def node(
+        self, step: NamedStep, scope: Variables, deadline: Deadline | None = None, keep: float = 0.0
+    ) -> object:
         """Run one node; its value, and "failed.<node>" of an optional one, are put into the scope.
 
-        deadline: by when it must have ended, by default that of the run.
+        deadline: of what it is a part of, by default the run; somebody ends it then. keep: as of block.
         """
+        _require_wanted()
         deadline = deadline or self.deadline
         failed = False
         try:
-            with self.watched(step):
-                deadline = self._own_deadline(step, deadline)
+            with Watch(self.run, self._observer, self._graph, step.node) as record:
+                own = self._own_deadline(step, deadline, keep)
+                record.runs += 1
                 began = time.monotonic()
-                value = await self._in_time(step, scope, deadline)
-                self._durations.add(self.plan.graph, step.node, time.monotonic() - began)
+                if own is deadline:
+                    value = await self._value(step, scope, own)
+                else:
+                    value = await self._in_time(step, scope, own)
+                self._durations.add(self._graph, step.node, time.monotonic() - began)
         except errors.MeshError:
+            _require_wanted()
             if not step.optional:
                 raise
             value, failed = step.empty(), True
@@ -110,41 +138,53 @@ class Execution:
     @contextmanager
     def watched(self, step: NamedStep) -> Iterator[None]:
         """Around one run of a node: its record, its span, and errors that tell graph and node."""
-        record = self.run.node(step.node)
-        record.runs += 1
-        try:
-            with self._observer.node(self.plan.graph, step.node):
-                yield
-        except errors.MeshError as error:
-            record.error = at_node(error, self.plan.graph, step.node)
-            raise record.error from None
-        finally:
-            record.end_seconds = time.monotonic() - self.run.began
+        with Watch(self.run, self._observer, self._graph, step.node) as record:
+            record.runs += 1
+            yield
 
     def limit(self, step: NamedStep) -> Deadline:
         """By when a node that begins now must have ended. Raises DeadlineExceeded when it cannot."""
-        return self._own_deadline(step, self.deadline)
+        return self._own_deadline(step, self.deadline, 0.0)
 
     def _admit(self) -> None:
+        remaining = self.deadline.remaining_seconds()
+        if remaining <= 0:
+            raise at_graph(errors.DeadlineExceeded("the deadline passed before it could begin"), *self._itself)
         shortest = shortest_seconds(self.plan, self._durations)
-        remaining = self.deadline.require_seconds()
         if shortest is None or shortest <= remaining:
             return
         usual = max(predicted_seconds(self.plan, self._durations) or shortest, shortest)
         raise errors.Exhausted(
-            f"graph {self.plan.graph!r} takes about {usual:.1f} s now, and {remaining:.1f} s remain",
+            f"graph {self._graph!r} takes about {usual:.1f} s now, and {remaining:.1f} s remain",
             reason="GRAPH_WOULD_BE_LATE",
-            metadata={"graph": self.plan.graph, "predicted_seconds": f"{usual:.3f}"},
+            metadata={"graph": self._graph, "predicted_seconds": f"{usual:.3f}"},
             retry_after_seconds=min(max(usual - remaining, _RETRY_AT_LEAST), _RETRY_AT_MOST),
         )
 
-    def _own_deadline(self, step: NamedStep, deadline: Deadline) -> Deadline:
+    @property
+    def _itself(self) -> tuple[str, str]:
+        return self._graph, f"graph {self._graph!r}"
+
+    def _late(self) -> errors.MeshError:
+        """The deadline passed: at the node that began last of those it ended."""
+        error = errors.DeadlineExceeded("the deadline passed before it had ended")
+        whole = self.deadline.monotonic_seconds - self.run.began
+        for record in reversed(self.run.nodes.values()):
+            if record.end_seconds >= whole and record.error is not None:
+                return at_node(error, self._graph, record.node)
+        return at_graph(error, *self._itself)
+
+    def _output(self, name: str, scope: Variables) -> object:
+        try:
+            return self.plan.outputs[name](scope)
+        except errors.MeshError as error:
+            raise at_graph(error, self._graph, f"outputs.{name}") from None
+
+    def _own_deadline(self, step: NamedStep, deadline: Deadline, keep: float) -> Deadline:
         """By when a node must have ended. Raises DeadlineExceeded when it cannot, so that it does not begin."""
         remaining = deadline.require_seconds()
-        allowed = min(remaining, step.timeout or remaining)
-        if step.share is not None:
-            allowed = min(allowed, self._budget.needs(step))
-        shortest = self._durations.shortest(self.plan.graph, step.node)
+        allowed = self._budget.allowed(step, remaining, keep)
+        shortest = self._budget.shortest(step)
         if shortest is not None and shortest > allowed:
             raise errors.DeadlineExceeded(
                 f"it takes {shortest:.2f} s at least and would have {allowed:.2f} s: it is not begun",
@@ -153,7 +193,7 @@ class Execution:
         return deadline if allowed >= remaining else Deadline.after(allowed)
 
     async def _in_time(self, step: NamedStep, scope: Variables, deadline: Deadline) -> object:
-        limit = asyncio.timeout(deadline.require_seconds())
+        limit = asyncio.timeout(deadline.remaining_seconds())
         try:
             async with limit:
                 return await self._value(step, scope, deadline)
@@ -163,137 +203,28 @@ class Execution:
             raise errors.DeadlineExceeded("it took longer than the time it had", reason="NODE_TIMEOUT") from None
 
     async def _value(self, step: NamedStep, scope: Variables, deadline: Deadline) -> object:
-        match step:
-            case CallStep():
-                return await step.caller.call(scope, deadline, self.run)
-            case SwitchStep():
-                return await self._switch(step, scope, deadline)
-            case MapStep():
-                return await self._map(step, scope, deadline)
-            case EnsembleStep():
-                return await self._ensemble(step, scope, deadline)
-            case FallbackStep():
-                return await self._fallback(step, scope, deadline)
-            case PrivacyStep():
-                return await self._privacy(step, scope, deadline)
-        raise TypeError(f"{type(step).__name__} has no value of its own")
+        if isinstance(step, CallStep):
+            return await step.caller.call(scope, deadline, self.run)
+        return await value_of(self, step, scope, deadline)
 
-    async def _block(self, step: Step, scope: Variables, deadline: Deadline) -> None:
-        match step:
-            case SequenceStep():
-                for number, each in enumerate(step.steps):
-                    following = step.steps[number + 1 :]
-                    await self._block(each, scope, self._before(each, deadline, following))
-            case ParallelStep() if step.quorum < len(step.steps):
-                await self._quorum(step, scope, deadline)
-            case ParallelStep():
-                await together.together([self._block(each, scope, deadline) for each in step.steps])
-            case StreamStep():
-                await run_stream(self, step, scope)
-            case NamedStep():
-                await self.node(step, scope, deadline)
-
-    def _before(self, step: Step, deadline: Deadline, following: tuple[Step, ...]) -> Deadline:
-        """By when a step must have ended, so that those after it have time."""
-        if not following or isinstance(step, StreamStep):
-            return deadline
-        remaining = deadline.remaining_seconds()
-        allowed = self._budget.allowed(step, remaining, following)
-        return deadline if allowed >= remaining else Deadline.after(allowed)
-
-    async def _quorum(self, step: ParallelStep, scope: Variables, deadline: Deadline) -> None:
-        tasks = [asyncio.create_task(self._block(each, scope, deadline)) for each in step.steps]
-        pending, failures, succeeded = set(tasks), [], 0
-        try:
-            while succeeded < step.quorum:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                failures += [task.exception() for task in done if task.exception() is not None]
-                succeeded += sum(task.exception() is None for task in done)
-                if failures and succeeded + len(pending) < step.quorum:
-                    assert failures[0] is not None  # noqa: S101 - they were filtered
-                    raise failures[0]
-        finally:
-            await _ended(pending)
+    def _mark_failed(self, step: ParallelStep, scope: Variables) -> None:
+        """Let the nodes of a parallel with a quorum be as optional ones are."""
+        if step.quorum == len(step.steps):
+            return
         for node in _visible(step):
-            scope[f"failed.{node.node}"] = scope.get(f"failed.{node.node}", node.node not in scope)
-            if node.node not in scope:
+            failed = node.node not in scope
+            scope.setdefault(f"failed.{node.node}", failed)
+            if failed:
                 scope[node.node] = node.empty()
-                record = self.run.nodes.get(node.node)
-                if record and record.error is None:
-                    record.error = errors.Cancelled("enough others had succeeded")
-
-    async def _way(self, way: Way, scope: Variables, deadline: Deadline) -> tuple[object, Variables]:
-        """What a way gives, and the scope in which it ran."""
-        if way.run is not None:
-            scope = dict(scope)
-            await self._block(way.run, scope, deadline)
-        return way.gives(scope), scope
-
-    async def _switch(self, step: SwitchStep, scope: Variables, deadline: Deadline) -> object:
-        for condition, way in step.cases:
-            if condition(scope):
-                return (await self._way(way, scope, deadline))[0]
-        if step.otherwise is None:
-            raise errors.InvalidArgument("no condition holds for these inputs", reason="NO_CASE")
-        return (await self._way(step.otherwise, scope, deadline))[0]
-
-    async def _map(self, step: MapStep, scope: Variables, deadline: Deadline) -> object:
-        items = step.items(scope)
-        if len(items) > step.most:
-            raise errors.InvalidArgument(
-                f"its list has {len(items)} items, and {step.most} are allowed", reason="LIST_TOO_LONG"
-            )
-
-        async def one(item: object) -> object:
-            return (await self._way(step.way, {**scope, step.item: item}, deadline))[0]
-
-        return await together.each(items, one, at_once=step.at_once)
-
-    async def _ensemble(self, step: EnsembleStep, scope: Variables, deadline: Deadline) -> object:
-        """Of those that succeed, as long as they are at least half by weight."""
-        failures: list[errors.MeshError] = []
-
-        async def ask(member: Member) -> Answer | None:
-            try:
-                value, inside = await self._way(member.way, scope, deadline)
-                return Answer(value, member.weight, float(member.score(inside)) if member.score else 0.0)
-            except errors.MeshError as error:
-                failures.append(error)
-                return None
-
-        answers = [each for each in await together.together(map(ask, step.members)) if each is not None]
-        if 2 * sum(each.weight for each in answers) < sum(each.weight for each in step.members):
-            raise failures[0]
-        return combine(step.combine, answers)
-
-    async def _fallback(self, step: FallbackStep, scope: Variables, deadline: Deadline) -> object:
-        *others, last = step.ways
-        for way in others:
-            try:
-                return (await self._way(way, scope, deadline))[0]
-            except errors.MeshError as error:
-                if code_of(error).name not in step.codes:
-                    raise
-        return (await self._way(last, scope, deadline))[0]
-
-    async def _privacy(self, step: PrivacyStep, scope: Variables, deadline: Deadline) -> object:
-        language = step.language_code(scope) if step.language_code else ""
-        masked = await step.masker.mask(step.text(scope), step.types, language, deadline, self.run)
-        value, _ = await self._way(step.way, {**scope, step.masked: masked.text}, deadline)
-        return value if step.keep_marks else restore(str(value), masked.originals)
+                record = self.run.node(node.node)
+                record.error = record.error or cancelled(self._graph, node.node)
 
 
-def at_node(error: errors.MeshError, graph: str, node: str) -> errors.MeshError:
-    """The same error, telling in which graph and at which node it happened; of nodes in each other the innermost."""
-    if "node" in error.metadata:
-        return error
-    return type(error)(
-        f"{node}: {error.message}",
-        reason=error.reason,
-        metadata={**error.metadata, "graph": graph, "node": node},
-        violations=error.violations,
-        retry_after_seconds=error.retry_after_seconds,
-    )
+def _require_wanted() -> None:
+    """Raise CancelledError when the task was cancelled already: somebody may have made another error of it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _visible(step: Step) -> Iterator[NamedStep]:
@@ -304,11 +235,5 @@ def _visible(step: Step) -> Iterator[NamedStep]:
         case SequenceStep() | ParallelStep():
             for each in step.steps:
                 yield from _visible(each)
-
-
-async def _ended(tasks: Sequence[asyncio.Task[None]] | set[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
+        case StreamStep():
+            yield from (stage.step for stage in step.stages if isinstance(stage.step, CollectStep))

@@ -10,8 +10,8 @@ from services.router.pipelines.traffic.tally import Tally
 
 # Calls before errors alone can end it.
 _FEWEST = 5
-# Of the normal distribution: so that nineteen of twenty true rates are above the bound.
-_Z = 1.645
+# So rarely may a canary that fails as often as is allowed fail as often as this one did.
+_LIKELY = 0.01
 _P95 = 0.95
 
 
@@ -43,19 +43,27 @@ def judge(canary: Canary, seconds: float, tried: Tally, others: Tally) -> Verdic
     return Verdict(State.PROMOTED, canary.step, f"{tried.calls} calls went well at {share}")
 
 
-def lower_bound(errors: int, calls: int) -> float:
-    """The lowest rate of errors that is likely, by Wilson's score interval (1927), one-sided, 95 %."""
-    rate = errors / calls
-    middle = rate + _Z**2 / (2 * calls)
-    margin = _Z * math.sqrt(rate * (1 - rate) / calls + _Z**2 / (4 * calls**2))
-    return (middle - margin) / (1 + _Z**2 / calls)
+def likelihood(errors: int, calls: int, rate: float) -> float:
+    """How likely so many errors or more are at a rate of 0..1, by the exact test of Clopper and Pearson (1934).
+
+    Wilson's interval is no good here: of five calls it takes a single error for proof.
+    """
+    fewer = (
+        math.lgamma(calls + 1)
+        - math.lgamma(count + 1)
+        - math.lgamma(calls - count + 1)
+        + count * math.log(rate)
+        + (calls - count) * math.log1p(-rate)
+        for count in range(errors)
+    )
+    return max(0.0, 1.0 - math.fsum(math.exp(each) for each in fewer))
 
 
 def _fault(canary: Canary, tried: Tally, others: Tally) -> str:
     if tried.calls < _FEWEST:
         return ""
     allowed = others.error_rate + canary.max_error_rate_increase
-    if lower_bound(tried.errors, tried.calls) <= allowed:
+    if tried.error_rate <= allowed or likelihood(tried.errors, tried.calls, allowed) > _LIKELY:
         return ""
     return f"{tried.errors} of {tried.calls} calls failed, where {allowed:.1%} are allowed"
 
@@ -70,7 +78,7 @@ def _slower(canary: Canary, tried: Tally, others: Tally) -> str:
 
 
 def _worse(canary: Canary, tried: Tally, others: Tally) -> str:
-    if not tried.score.count or not others.score.count:
+    if min(tried.score.count, others.score.count) < _FEWEST:
         return ""
     if tried.score.value >= others.score.value - canary.max_score_decrease:
         return ""
