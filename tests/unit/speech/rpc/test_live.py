@@ -374,11 +374,10 @@ async def test_nothing_left_to_send(served: Served) -> None:
 
 async def test_draining() -> None:
     """A server that stops says what has ended, acknowledges it, and tells clients to go elsewhere."""
-    reading, go_on = asyncio.Event(), asyncio.Event()
+    go_on = asyncio.Event()
 
     class Slow(FakeInference):
         async def infer(self, *args, **kwargs):
-            reading.set()
             await go_on.wait()
             return await super().infer(*args, **kwargs)
 
@@ -386,10 +385,12 @@ async def test_draining() -> None:
         call = served.stub.StreamingRecognize(timeout=30)
         for request in (configured(), *chunks(np.concatenate([speak(1), silence(1), speak(2)]))):
             await call.write(request)
-        await reading.wait()
+        seen = []
+        # Now the utterance has ended, and is being read.
+        while not (seen and seen[-1].speech_event.type == pb.SPEECH_EVENT_TYPE_SPEECH_END):
+            seen.append(await call.read())
         served.live.drain()
         go_on.set()
-        seen = []
         code, info, _, retry = await failure(rest(call, seen))
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     assert retry.HasField("retry_delay")
