@@ -44,7 +44,7 @@ def json_paths(descriptors: Path, services: Collection[str]) -> list[JsonPath]:
 
 def _pattern(template: str) -> str:
     """A path with variables, such as /v1/graphs/{graph}:run or /v1/traffic/{target=**}, as a regular expression."""
-    # The pieces between variables, each followed by a variable's name and what it may be. What follows a colon is a verb.
+    # The pieces between variables, each followed by a variable's name and shape. What follows a colon is a verb.
     pieces = _VARIABLE.split(template)
     variables = [".+" if shape == "**" else "[^/:]+" for shape in pieces[2::3]]
     return "".join(re.escape(piece) + variable for piece, variable in zip(pieces[::3], [*variables, ""], strict=True))
