@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_random_exponential
 
 from services.mesh import errors
 from services.mesh.deadline import Deadline
@@ -34,50 +34,42 @@ class RetryBudget:
 
 
 class Retrying:
-    """The attempts of one node's calls: full jitter, and never a wait beyond the deadline."""
+    """The attempts of one node's calls, with "full jitter" between them, and never a wait beyond the deadline.
+
+    The waits are those of "Exponential Backoff And Jitter" (Marc Brooker, 2015).
+    """
 
     def __init__(self, policy: Retry, budget: RetryBudget) -> None:
+        self._policy = policy
         self._codes = frozenset(policy.codes)
         self._budget = budget
-        self._once = policy.attempts == 1
-        self._stop = stop_after_attempt(policy.attempts)
-        self._wait = wait_random_exponential(multiplier=policy.backoff, max=policy.max_backoff)
 
     async def call(self, attempt: Callable[[], Awaitable[T]], deadline: Deadline, again: Callable[[], None]) -> T:
         """What an attempt gives. again: told before each further one. Raises what the last one raised."""
-        if self._once:
-            return await attempt()
+        made = 0
+        while True:
+            try:
+                answer = await attempt()
+            except errors.MeshError as error:
+                made += 1
+                if made >= self._policy.attempts or not self._may_pass(error):
+                    raise
+                seconds = self._wait_seconds(made, error)
+                if seconds >= deadline.remaining_seconds():
+                    raise
+            else:
+                self._budget.succeeded()
+                return answer
+            await asyncio.sleep(seconds)
+            again()
 
-        async def one() -> T:
-            answer = await attempt()
-            self._budget.succeeded()
-            return answer
+    def _may_pass(self, error: errors.MeshError) -> bool:
+        """Whether to try again; what is not asked for the moment need not be asked again a moment later."""
+        wanted = code_of(error).name in self._codes and error.reason != CIRCUIT_OPEN
+        return wanted and self._budget.failed()
 
-        def stop(state: RetryCallState) -> bool:
-            return self._stop(state) or state.upcoming_sleep >= deadline.remaining_seconds()
-
-        retrying = AsyncRetrying(
-            retry=self._wanted, wait=self._seconds, stop=stop, before_sleep=lambda _state: again(), reraise=True
-        )
-        return await retrying(one)
-
-    def _wanted(self, state: RetryCallState) -> bool:
-        error = _error(state)
-        # What is not asked for the moment need not be asked again a moment later.
-        return (
-            error is not None
-            and code_of(error).name in self._codes
-            and error.reason != CIRCUIT_OPEN
-            and self._budget.failed()
-        )
-
-    def _seconds(self, state: RetryCallState) -> float:
-        error = _error(state)
+    def _wait_seconds(self, made: int, error: errors.MeshError) -> float:
+        longest = min(self._policy.backoff * 2 ** (made - 1), self._policy.max_backoff)
         # A full queue tells when to come back; what cannot be reached may be back at once, or another replica is there.
         told = error.retry_after_seconds if isinstance(error, errors.Exhausted) else None
-        return max(self._wait(state), told or 0.0)
-
-
-def _error(state: RetryCallState) -> errors.MeshError | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error if isinstance(error, errors.MeshError) else None
+        return max(random.uniform(0, longest), told or 0.0)  # noqa: S311 - no secret
