@@ -107,7 +107,13 @@ class UnaryGrpcCaller:
         request = self._build(scope)
         if self._has_model and not request.model and self._shared.policies.has(self._method.name):  # type: ignore[attr-defined]  # as was found
             return await self._shared.policies.through(
-                self._method.name, run.routing_key, "", lambda model: self._of_model(request, model, deadline, run)
+                self._method.name,
+                run.routing_key,
+                "",
+                # A mirrored call has a deadline of its own, and is none of the run's.
+                lambda model, limit: self._of_model(
+                    request, model, limit or deadline, Run(run.graph, run.routing_key) if limit else run
+                ),
             )
         return await self._remembered(request, deadline, run.node(self._node))
 

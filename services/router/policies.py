@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import grpc
 import structlog
@@ -17,6 +18,7 @@ from opentelemetry import metrics
 
 from maas.router.v1 import traffic_pb2 as pb
 from services.mesh import errors
+from services.mesh.deadline import Deadline
 from services.mesh.status import code_of
 from services.router.compiling.expressions import Computed, Expression
 from services.router.pipelines.documents import TRAFFIC, Document, Store
@@ -41,13 +43,19 @@ _CALLERS_FAULTS = {
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
 }
-# Not the caller but the policy named what is missing.
-_MISSING = ("MODEL_NOT_FOUND", "GRAPH_NOT_FOUND", "VERSION_NOT_FOUND")
+# Not the caller but the policy named what is missing, or cannot take the call.
+VERSION_DIFFERS = "VERSION_DIFFERS"
+_POLICYS_FAULTS = {"MODEL_NOT_FOUND", "GRAPH_NOT_FOUND", "GRAPH_VERSION_NOT_FOUND", "GRAPH_BROKEN", VERSION_DIFFERS}
+
+_Outcome = Literal["answered", "failed", "refused"]
 
 
 @dataclass
 class _Active:
-    """A policy, and what its variants did since it was set. step: what the canary did in its step."""
+    """A policy, and what its variants did since it was set.
+
+    step: what the canary did in its step. others: what those did that it is compared with, mirrored calls apart.
+    """
 
     policy: Policy
     message: pb.TrafficPolicy
@@ -56,8 +64,10 @@ class _Active:
     score: Expression | None
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     step: Tally = field(default_factory=Tally)
+    others: Tally = field(default_factory=Tally)
     step_began: float = field(default_factory=time.monotonic)
     writing: bool = False
+    warned: bool = False
 
 
 class Policies:
@@ -98,31 +108,31 @@ class Policies:
         target: str,
         routing_key: str,
         current: str,
-        call: Callable[[str], Awaitable[T]],
+        call: Callable[[str, Deadline | None], Awaitable[T]],
         *,
         mirrored: bool = True,
     ) -> T:
         """Call the variant that the policy of a target chooses.
 
-        current: the variant that answers without a policy. call: called once more in the background when the call is
-        mirrored. mirrored: False for calls that cannot be made twice. Raises what the chosen variant raises.
+        current: the variant that answers without a policy. call: takes the variant, and None; called once more in the
+        background when the call is mirrored, with the deadline of that. mirrored: False for calls that cannot be made
+        twice. Raises what the chosen variant raises.
         """
         active = self._active.get(target)
         if active is None:
-            return await call(current)
+            return await call(current, None)
         variant = choose(active.policy, routing_key) or current
         began = time.monotonic()
         try:
-            answer = await call(variant)
-        except errors.MeshError as error:
-            if _is_mesh_fault(error):
-                self._count(active, variant, None, None)
+            answer = await call(variant, None)
+        except BaseException as error:
+            self._count(active, variant, _outcome(error))
             raise
         seconds = time.monotonic() - began
-        self._count(active, variant, seconds, answer)
+        self._count(active, variant, "answered", seconds, answer)
         shadow = active.policy.shadow
         if mirrored and shadow and shadow.variant != variant and random.random() < shadow.share:  # noqa: S311 - no secret
-            self._mirror(active, answer, lambda: call(shadow.variant), seconds)
+            self._mirror(active, answer, lambda deadline: call(shadow.variant, deadline), seconds)
         return answer
 
     def message(self, target: str) -> pb.TrafficPolicy:
@@ -160,26 +170,24 @@ class Policies:
         active = _Active(policy, message, document.etag, agreement, score)
         if before is not None and _same_but_for_canary(before.policy, policy):
             # The same policy a step further: the others are judged by all that they did.
-            active.tallies = before.tallies
+            active.tallies, active.others = before.tallies, before.others
         self._active[name] = active
 
-    def _count(self, active: _Active, variant: str, seconds: float | None, answer: object) -> None:
-        """A call ended. seconds: None when it failed."""
+    def _count(
+        self, active: _Active, variant: str, outcome: _Outcome, seconds: float = 0.0, answer: object = None
+    ) -> None:
+        """A call ended. seconds, answer: of one that was answered."""
         canary = active.policy.canary
         is_canary = canary is not None and canary.variant == variant
-        score = self._value(active.score, {"answer": answer}) if seconds is not None else None
-        for tally in (active.tallies[variant], *([active.step] if is_canary else [])):
-            if seconds is None:
-                tally.failed()
-                continue
-            tally.succeeded(seconds)
+        score = self._value(active, active.score, {"answer": answer}) if outcome == "answered" else None
+        for tally in (active.tallies[variant], active.step if is_canary else active.others):
+            _add(tally, outcome, seconds)
             if score is not None:
                 tally.score.add(score)
-        outcome = "failed" if seconds is None else "answered"
         self._calls.add(1, {"target": active.policy.target, "variant": variant, "outcome": outcome})
         if canary is None or canary.state is not State.RUNNING or active.writing or not is_canary:
             return
-        verdict = judge(canary, time.monotonic() - active.step_began, active.step, _others(active.tallies, variant))
+        verdict = judge(canary, time.monotonic() - active.step_began, active.step, active.others)
         if verdict is not None:
             active.writing = True
             self._go(self._write(active, verdict))
@@ -195,63 +203,63 @@ class Policies:
         except errors.MeshError:
             active.writing = False
 
-    def _mirror(self, active: _Active, answer: object, call: Callable[[], Awaitable[object]], seconds: float) -> None:
+    def _mirror(
+        self, active: _Active, answer: object, call: Callable[[Deadline], Awaitable[object]], seconds: float
+    ) -> None:
+        """Call the shadow in the background. seconds: that the answer took."""
         if self._shadows >= _SHADOWS:
             return
+        # Before the task begins: several answers may come before any does.
+        self._shadows += 1
 
         async def mirror() -> None:
             assert active.policy.shadow is not None  # noqa: S101 - or nothing is mirrored
             tally = active.tallies[active.policy.shadow.variant]
-            self._shadows += 1
             began = time.monotonic()
+            # The caller's deadline is no measure: it may be all but over.
+            limit = min(1 + 3 * seconds, _SHADOW_SECONDS)
             try:
-                async with asyncio.timeout(min(1 + 3 * seconds, _SHADOW_SECONDS)):
-                    shadow = await call()
-            except (errors.MeshError, TimeoutError) as error:
-                if isinstance(error, TimeoutError) or _is_mesh_fault(error):
-                    tally.failed()
+                async with asyncio.timeout(limit):
+                    shadow = await call(Deadline.after(limit))
+            except Exception as error:
+                if not isinstance(error, (errors.MeshError, TimeoutError)):
+                    log.exception("a mirrored call broke", target=active.policy.target)
+                _add(tally, _outcome(error), 0.0)
                 return
-            finally:
-                self._shadows -= 1
             tally.succeeded(time.monotonic() - began)
             agreed = float(answer == shadow)
             if active.agreement is not None:
-                value = self._value(active.agreement, {"answer": answer, "shadow": shadow})
-                agreed = 0.0 if value is None else value
+                value = self._value(active, active.agreement, {"answer": answer, "shadow": shadow})
+                agreed = 0.0 if value is None else min(max(value, 0.0), 1.0)
             tally.agreement.add(agreed)
             self._agreement.record(agreed, {"target": active.policy.target})
 
-        self._go(mirror())
+        self._go(mirror()).add_done_callback(self._mirrored)
 
-    def _go(self, work: Any) -> None:
+    def _mirrored(self, _: asyncio.Task[None]) -> None:
+        self._shadows -= 1
+
+    def _go(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     @staticmethod
-    def _value(expression: Expression | None, scope: Mapping[str, object]) -> float | None:
-        """The number of an expression over answers; None without one, or when it has no value."""
+    def _value(active: _Active, expression: Expression | None, scope: Mapping[str, object]) -> float | None:
+        """The finite number of an expression over answers; None without one, or when it has no value."""
         if not isinstance(expression, Computed):
             return None
         try:
-            return float(expression.evaluate(scope))
+            value = float(expression.evaluate(scope))
         except (errors.MeshError, TypeError, ValueError):
-            return None
-
-
-def _others(tallies: Mapping[str, Tally], variant: str) -> Tally:
-    """What all variants but one did, as one."""
-    found = Tally()
-    for name, tally in tallies.items():
-        if name == variant:
-            continue
-        found.calls += tally.calls
-        found.errors += tally.errors
-        found.score.count += tally.score.count
-        found.score.total += tally.score.total
-        for seconds in tally.durations.values():
-            found.durations.add(seconds)
-    return found
+            value = math.nan
+        if math.isfinite(value):
+            return value
+        if not active.warned:
+            active.warned = True
+            log.warning("an expression of a traffic policy gives no number", target=active.policy.target)
+        return None
 
 
 def _same_but_for_canary(one: Policy, other: Policy) -> bool:
@@ -260,8 +268,23 @@ def _same_but_for_canary(one: Policy, other: Policy) -> bool:
     )
 
 
-def _is_mesh_fault(error: errors.MeshError) -> bool:
-    return code_of(error) not in _CALLERS_FAULTS or error.reason in _MISSING
+def _outcome(error: BaseException) -> _Outcome:
+    """Failed by the mesh's fault, or refused: by the caller's fault, or cancelled."""
+    if isinstance(error, errors.MeshError):
+        refused = code_of(error) in _CALLERS_FAULTS and error.reason not in _POLICYS_FAULTS
+    else:
+        refused = isinstance(error, asyncio.CancelledError)
+    return "refused" if refused else "failed"
+
+
+def _add(tally: Tally, outcome: _Outcome, seconds: float) -> None:
+    match outcome:
+        case "answered":
+            tally.succeeded(seconds)
+        case "failed":
+            tally.failed()
+        case "refused":
+            tally.refuse()
 
 
 def _statistics(variant: str, tally: Tally) -> pb.VariantStatistics:

@@ -13,7 +13,7 @@ from services.mesh.status import to_status
 from services.router.pipelines.engine import Execution
 from services.router.pipelines.graph import INPUT, Graph
 from services.router.pipelines.plan import Durations, NodeRun, Observer, Run
-from services.router.policies import Policies
+from services.router.policies import VERSION_DIFFERS, Policies
 from services.router.registry import Registry, Runnable
 from services.router.values import read_inputs, read_item, to_value
 
@@ -57,24 +57,24 @@ class Runner:
         if prepared.pinned or not self._policies.has(f"graphs/{graph.name}"):
             done = await self._run(prepared, prepared.runnable, prepared.inputs, deadline, streams=streams, emit=emit)
             return done.response()
-        first: list[_Done] = []
+        answered: list[_Done] = []
 
-        async def call(version: str) -> dict[str, object]:
-            seen = bool(first)
-            other = version != current
-            runnable = await self._registry.find(f"{graph.name}@{version}") if other else prepared.runnable
-            inputs = read_inputs(runnable.compiled.graph.inputs, prepared.given)
-            done = await self._run(
-                prepared, runnable, inputs, deadline, streams=streams, emit=_nowhere if seen else emit
-            )
-            first.append(done)
-            return done.outputs
+        async def call(version: str, limit: Deadline | None) -> dict[str, object]:
+            """limit: of a mirrored call, which nobody sees."""
+            runnable, inputs = prepared.runnable, prepared.inputs
+            if version != current:
+                runnable = await self._registry.find(f"{graph.name}@{version}")
+                inputs = _inputs_of(runnable, prepared)
+            if limit is not None:
+                return (await self._run(prepared, runnable, inputs, limit, streams={}, emit=_nowhere)).outputs
+            answered.append(await self._run(prepared, runnable, inputs, deadline, streams=streams, emit=emit))
+            return answered[0].outputs
 
         # A stream cannot be read twice.
         await self._policies.through(
             f"graphs/{graph.name}", prepared.routing_key, current, call, mirrored=not graph.streams
         )
-        return first[0].response()
+        return answered[0].response()
 
     async def _run(
         self,
@@ -140,6 +140,31 @@ class _Done:
             nodes=[_node(self.runnable, each) for each in self.run.nodes.values()],
             version=self.runnable.compiled.version,
         )
+
+
+def stream_inputs(graph: Graph) -> dict[str, str]:
+    """The kinds of the items of the streams that a graph takes, by name."""
+    return {name: str(each.kind) for name, each in graph.inputs.items() if each.stream}
+
+
+def _inputs_of(runnable: Runnable, prepared: Prepared) -> dict[str, object]:
+    """The inputs for the version that a policy chose; those given are right for the current one.
+
+    Raises FailedPrecondition when this one takes others, which is no fault of the caller's.
+    """
+    chosen = runnable.compiled
+    cause = "it takes other streams"
+    try:
+        if stream_inputs(chosen.graph) == stream_inputs(prepared.graph):
+            return read_inputs(chosen.graph.inputs, prepared.given)
+    except errors.InvalidArgument as error:
+        cause = error.message
+    raise errors.FailedPrecondition(
+        f"the graph's traffic policy chose version {chosen.version}, whose inputs differ from those of the current "
+        f"one; the policy must be changed: {cause}",
+        reason=VERSION_DIFFERS,
+        metadata={"graph": chosen.graph.name, "version": chosen.version},
+    )
 
 
 def _node(runnable: Runnable, node: NodeRun) -> pb.NodeRun:

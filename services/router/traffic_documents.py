@@ -43,7 +43,11 @@ def read_policy(message: pb.TrafficPolicy) -> Policy:
     if not 1 <= len(message.shares) <= _MAX_SHARES:
         raise _wrong("shares", f"takes 1 to {_MAX_SHARES}, got {len(message.shares)}")
     shares = tuple(
-        Share(_variant(f"shares[{index}].variant", share.variant), _weight(f"shares[{index}].weight", share.weight))
+        Share(
+            # A model may be left to the service.
+            _variant(f"shares[{index}].variant", share.variant, required=message.target.startswith(GRAPHS)),
+            _weight(f"shares[{index}].weight", share.weight),
+        )
         for index, share in enumerate(message.shares)
     )
     if len({share.variant for share in shares}) < len(shares):
@@ -118,6 +122,8 @@ def _require_target(target: str) -> None:
     if not 1 <= len(target) <= _MAX_TARGET:
         raise _wrong(field, f"takes 1 to {_MAX_TARGET} characters")
     if target.startswith(GRAPHS):
+        if "@" in target:
+            raise _wrong(field, "names a graph without a version; the shares name versions")
         return
     try:
         method = methods.find(target)
@@ -171,7 +177,9 @@ def _check(words: Vocabulary, field: str, source: str) -> None:
         raise _wrong(field, f"is of type {expression.type.name()}; it must be a number or a truth value")
 
 
-def _variant(field: str, value: str) -> str:
+def _variant(field: str, value: str, *, required: bool = True) -> str:
+    if required and not value:
+        raise _wrong(field, "is required")
     if len(value) > _MAX_VARIANT:
         raise _wrong(field, f"takes {_MAX_VARIANT} characters at most")
     return value

@@ -133,8 +133,8 @@ class FakeVision(vision_pb2_grpc.VisionServiceServicer):
 class Mesh:
     """Fake services that can be stopped and started again, and a router in front of them."""
 
-    def __init__(self):
-        self.nlp, self.speech, self.vision = FakeNlp(), FakeSpeech(), FakeVision()
+    def __init__(self, nlp=None):
+        self.nlp, self.speech, self.vision = nlp or FakeNlp(), FakeSpeech(), FakeVision()
         self._servicers = {
             PREPROCESSING: (preprocessing_pb2_grpc.add_PreprocessingServiceServicer_to_server, FakePreprocessing()),
             NLP: (nlp_pb2_grpc.add_NlpServiceServicer_to_server, self.nlp),
@@ -157,6 +157,12 @@ class Mesh:
     @asynccontextmanager
     async def router(self, **others):
         """A channel to the router. others: more of its settings."""
+        async with self.routers(1, **others) as (channel,):
+            yield channel
+
+    @asynccontextmanager
+    async def routers(self, count, **others):
+        """Channels to so many replicas of the router. others: more of their settings."""
         async with AsyncExitStack() as stack:
             for name in self._servicers:
                 await self.start(name)
@@ -164,10 +170,13 @@ class Mesh:
             area = {name.split(".")[1]: f"127.0.0.1:{port}" for name, port in self._ports.items()}
             addresses = {f"{name}_address": address for name, address in area.items()}
             router = settings(0, Settings, **addresses, **others)
-            servicers = await stack.enter_async_context(app(router))
-            port = await stack.enter_async_context(serving(servicers, router))
-            channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-            yield await stack.enter_async_context(channel)
+            channels = []
+            for _ in range(count):
+                servicers = await stack.enter_async_context(app(router))
+                port = await stack.enter_async_context(serving(servicers, router))
+                channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+                channels.append(await stack.enter_async_context(channel))
+            yield channels
 
     async def _stop_all(self):
         for name in list(self._running):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.router import methods
+from services.router.compiling.arms import Arms, Maker
+from services.router.compiling.explain import explain, first_node
 from services.router.compiling.expressions import (
     BOOL,
     DYN,
@@ -15,20 +17,16 @@ from services.router.compiling.expressions import (
     Unusable,
     Vocabulary,
     empty,
-    item_type,
-    list_of,
     message_type,
-    unified,
 )
 from services.router.compiling.ports import Callers
 from services.router.compiling.problems import Problems
 from services.router.compiling.requests import RequestTemplate
 from services.router.compiling.streams import Streams
-from services.router.compiling.uses import circle, does_something, used_names
+from services.router.compiling.uses import does_something
 from services.router.methods import Method
 from services.router.pipelines.graph import (
     Block,
-    Branch,
     Call,
     Ensemble,
     Fallback,
@@ -40,31 +38,16 @@ from services.router.pipelines.graph import (
     Sequence,
     Stream,
     Switch,
-    nodes,
 )
 from services.router.pipelines.plan import (
     CallStep,
-    EnsembleStep,
-    FallbackStep,
-    MapStep,
-    Member,
     ParallelStep,
-    PrivacyStep,
     SequenceStep,
     Step,
-    SwitchStep,
-    Way,
 )
 
 Binder = Callable[[Callers], Step]
 Types = Mapping[str, Type]
-# An arm of a node: how it becomes a way, and the type of its value.
-Arm = tuple[Callable[[Callers], Way], Type]
-
-_ENTITY_TYPES = {name.removeprefix("ENTITY_TYPE_") for name in methods.ENTITY_TYPES}
-_NUMBERS = ("INT", "UINT", "DOUBLE")
-_NUMBER_LISTS = tuple(f"LIST<{name}>" for name in _NUMBERS)
-_VOTES = (*_NUMBERS, "STRING", "BOOL", "BYTES")
 
 
 class Blocks:
@@ -106,18 +89,19 @@ class Blocks:
                 return _sequence(binders), adds
             case Parallel():
                 return self._parallel(block, scope)
-        self.problems.add("", "", "a stream stands at the top, or right inside a sequence at the top")
+        self.problems.add(first_node(block), "", "is in a stream, which stands at the top, or in a sequence at the top")
         return _sequence([]), {}
 
     def node(self, node: Named, scope: Types) -> tuple[Binder, Types]:
         """A node that runs once, and what it adds."""
-        kinds: dict[type[Named], Callable[[Any, Types], tuple[Callable[[Callers, dict[str, Any]], Step], Type]]] = {
+        arms = Arms(self)
+        kinds: dict[type[Named], Callable[[Any, Types], tuple[Maker, Type]]] = {
             Call: self._call,
-            Switch: self._switch,
-            Map: self._map,
-            Ensemble: self._ensemble,
-            Fallback: self._fallback,
-            Privacy: self._privacy,
+            Switch: arms.switch,
+            Map: arms.map,
+            Ensemble: arms.ensemble,
+            Fallback: arms.fallback,
+            Privacy: arms.privacy,
         }
         if type(node) not in kinds:
             self.problems.add(node.node, "collect", "stands inside a stream only")
@@ -156,7 +140,7 @@ class Blocks:
         """A request of a method; None when something is wrong with it."""
 
         def problem(where: str, error: ExpressionError) -> ExpressionError:
-            self.problems.add(node, where, self._explain(error, node))
+            self.problems.add(node, where, explain(self.graph, error, node))
             return error
 
         try:
@@ -169,21 +153,27 @@ class Blocks:
         try:
             return self.vocabulary(scope).compile(source)
         except ExpressionError as error:
-            self.problems.add(node, path, self._explain(error, node))
+            self.problems.add(node, path, explain(self.graph, error, node))
             return Unusable()
 
     def condition(self, node: str, path: str, source: str | None, scope: Types) -> Expression | None:
-        """An expression that is true or false."""
-        if source is None:
-            return None
-        return self.typed(node, path, source, scope, "BOOL")
+        """An expression that is true or false, if there is one."""
+        return self.given(node, path, source, scope, "BOOL")
+
+    def given(self, node: str, path: str, source: str | None, scope: Types, *kinds: str) -> Expression | None:
+        """An expression of one of some types, if there is one."""
+        return self.typed(node, path, source, scope, *kinds) if source else None
 
     def typed(self, node: str, path: str, source: str, scope: Types, *kinds: str) -> Expression:
         """An expression of one of some types."""
         found = self.expression(node, path, source, scope)
-        if found.type.name() not in (*kinds, "DYN"):
+        if not self.fits(found.type, *kinds):
             self.problems.add(node, path, f"is of type {found.type.name()}; it must be {' or '.join(kinds)}")
         return found
+
+    def fits(self, kind: Type, *kinds: str) -> bool:
+        """Whether it is one of these types. What something wrong gives fits everywhere: that was told already."""
+        return kind.name() in kinds or (kind.name() == "DYN" and self.problems.any)
 
     def vocabulary(self, scope: Types) -> Vocabulary:
         """What expressions in a scope may use."""
@@ -196,6 +186,8 @@ class Blocks:
         """A node outside of streams."""
         if node.each is not None:
             self.problems.add(node.node, "each", "stands inside a stream only")
+        elif node.at_once > 1 and not isinstance(node, Map):
+            self.problems.add(node.node, "at_once", "is for what is done with each item of a stream or a map")
         return self.node(node, scope)
 
     def _parallel(self, block: Parallel, scope: Types) -> tuple[Binder, Types]:
@@ -210,7 +202,7 @@ class Blocks:
             adds |= {f"failed.{name}": BOOL for name in adds if not name.startswith("failed.")}
         return (lambda callers: ParallelStep(steps=tuple(bind(callers) for bind in binders), quorum=quorum)), adds
 
-    def _call(self, node: Call, scope: Types) -> tuple[Any, Type]:
+    def _call(self, node: Call, scope: Types) -> tuple[Maker, Type]:
         method = self.method(node)
         if method is None:
             return (lambda _callers, _named: SequenceStep(steps=())), DYN
@@ -230,163 +222,6 @@ class Blocks:
             return CallStep(**named, caller=callers.unary(name, node, method, template.build))
 
         return make, message_type(method.response)
-
-    def _arm(self, node: str, path: str, run: Block | None, gives: str | None, scope: Types) -> tuple[Arm, Types]:
-        """A way, the type of what it gives, and what expressions beside `gives` see."""
-        bind: Binder | None = None
-        if run is not None:
-            bind, added = self.block(run, scope)
-            scope = {**scope, **added}
-        source = gives or (run.node if isinstance(run, Named) else "")
-        value = self.expression(node, f"{path}.gives".lstrip("."), source, scope)
-        return (
-            lambda callers: Way(run=bind(callers) if bind else None, gives=value.evaluate),
-            value.type,
-        ), scope
-
-    def _arms(self, node: str, branches: Mapping[str, Branch], scope: Types) -> tuple[list[Any], list[Types], Type]:
-        """The ways of a node, what is seen in each, and the one type of their values."""
-        ways, scopes = [], []
-        kind = DYN
-        for path, branch in branches.items():
-            (way, found), inner = self._arm(node, path, branch.run, branch.gives, scope)
-            ways.append(way)
-            scopes.append(inner)
-            both = unified(kind, found)
-            if both is None:
-                self.problems.add(
-                    node, f"{path}.gives", f"is of type {found.name()}, and the ways before it give {kind.name()}"
-                )
-            kind = both or kind
-        return ways, scopes, kind
-
-    def _switch(self, node: Switch, scope: Types) -> tuple[Any, Type]:
-        branches: dict[str, Branch] = {f"switch[{index}]": case for index, case in enumerate(node.switch)}
-        conditions = [
-            self.typed(node.node, f"switch[{index}].when", case.when, scope, "BOOL")
-            for index, case in enumerate(node.switch)
-        ]
-        always = [index for index, case in enumerate(node.switch) if case.when.strip() == "true"]
-        if node.otherwise:
-            branches["otherwise"] = node.otherwise
-        if always and always[0] + 1 < len(branches):
-            following = list(branches)[always[0] + 1]
-            self.problems.add(node.node, following, "is unreachable: the condition before it always holds")
-        ways, _, kind = self._arms(node.node, branches, scope)
-
-        def make(callers: Callers, named: dict[str, Any]) -> Step:
-            made = [way(callers) for way in ways]
-            return SwitchStep(
-                **named,
-                cases=tuple((when.evaluate, way) for when, way in zip(conditions, made, strict=False)),
-                otherwise=made[-1] if node.otherwise else None,
-            )
-
-        return make, kind
-
-    def _map(self, node: Map, scope: Types) -> tuple[Any, Type]:
-        self._new_name(node.node, "as", node.item, scope)
-        items = self.expression(node.node, "map", node.map, scope)
-        kind = item_type(items.type)
-        if kind is None:
-            self.problems.add(node.node, "map", f"is of type {items.type.name()}; it must be a list")
-        inner = {**scope, node.item: kind or DYN}
-        (way, given), _ = self._arm(node.node, "", node.run, node.gives, inner)
-        return (
-            lambda callers, named: MapStep(
-                **named,
-                items=items.evaluate,
-                item=node.item,
-                most=node.most,
-                at_once=node.at_once,
-                way=way(callers),
-            )
-        ), list_of(given)
-
-    def _ensemble(self, node: Ensemble, scope: Types) -> tuple[Any, Type]:
-        branches = {f"ensemble[{index}]": member for index, member in enumerate(node.ensemble)}
-        ways, scopes, kind = self._arms(node.node, branches, scope)
-        allowed = {"vote": _VOTES, "mean": (*_NUMBERS, *_NUMBER_LISTS)}.get(node.combine, ())
-        if allowed and kind.name() not in (*allowed, "DYN"):
-            self.problems.add(
-                node.node, "combine", f"{node.combine!r} takes values of {', '.join(allowed)}; they are {kind.name()}"
-            )
-        scores = [
-            self.typed(node.node, f"ensemble[{index}].score", member.score, inner, *_NUMBERS) if member.score else None
-            for index, (member, inner) in enumerate(zip(node.ensemble, scopes, strict=True))
-        ]
-        if node.combine == "mean":
-            kind = self.expression(node.node, "", "[0.0]" if "LIST" in kind.name() else "0.0", {}).type
-
-        def make(callers: Callers, named: dict[str, Any]) -> Step:
-            members = tuple(
-                Member(way=way(callers), weight=member.weight, score=score.evaluate if score else None)
-                for way, member, score in zip(ways, node.ensemble, scores, strict=True)
-            )
-            return EnsembleStep(**named, members=members, combine=node.combine)
-
-        return make, kind
-
-    def _fallback(self, node: Fallback, scope: Types) -> tuple[Any, Type]:
-        branches = {f"fallback[{index}]": branch for index, branch in enumerate(node.fallback)}
-        ways, _, kind = self._arms(node.node, branches, scope)
-        return (
-            lambda callers, named: FallbackStep(
-                **named, ways=tuple(way(callers) for way in ways), codes=frozenset(node.codes)
-            )
-        ), kind
-
-    def _privacy(self, node: Privacy, scope: Types) -> tuple[Any, Type]:
-        self._new_name(node.node, "as", node.masked, scope)
-        unknown = [name for name in node.types if name not in _ENTITY_TYPES]
-        if unknown:
-            self.problems.add(
-                node.node, "types", f"{unknown[0]!r} is none; there are: {', '.join(sorted(_ENTITY_TYPES))}"
-            )
-        text = self.typed(node.node, "privacy", node.privacy, scope, "STRING")
-        language = (
-            self.typed(node.node, "language_code", node.language_code, scope, "STRING") if node.language_code else None
-        )
-        inner = {**scope, node.masked: self.expression(node.node, "", '""', {}).type}
-        (way, kind), _ = self._arm(node.node, "", node.run, node.gives, inner)
-        if not node.keep_marks and kind.name() not in {"STRING", "DYN"}:
-            self.problems.add(node.node, "gives", f"is of type {kind.name()}; marks are replaced in a text only")
-        return (
-            lambda callers, named: PrivacyStep(
-                **named,
-                text=text.evaluate,
-                masked=node.masked,
-                types=node.types,
-                language_code=language.evaluate if language else None,
-                masker=callers.masker,
-                way=way(callers),
-                keep_marks=node.keep_marks,
-            )
-        ), kind
-
-    def _new_name(self, node: str, path: str, name: str, scope: Types) -> None:
-        if name in scope or name in {each.node for each in nodes(self.graph)}:
-            self.problems.add(node, path, f"{name!r} means something already; choose another name")
-
-    def _explain(self, error: ExpressionError, node: str) -> str:  # noqa: PLR0911 - one mistake a line
-        """What an unknown name probably meant."""
-        root, _, rest = error.unknown.partition(".")
-        known = [each.node for each in nodes(self.graph)]
-        if not error.unknown:
-            return str(error)
-        if root == "inputs":
-            name = rest.partition(".")[0]
-            if name in self.graph.inputs:
-                return f"inputs.{name} is a stream; a node takes its items by each: inputs.{name}"
-            return f"there is no input {name!r}; there are: {', '.join(self.graph.inputs) or 'none'}"
-        if root == "failed":
-            return f"only optional nodes, and those of a parallel with a quorum, may have failed; {rest!r} is none here"
-        if root not in known:
-            return f"there is no node {root!r}; there are: {', '.join(known)}"
-        way = circle(used_names(self.graph), node) if node else []
-        if root in way:
-            return f"a cycle: {' -> '.join(way)}"
-        return f"node {root!r} has not ended before {node or 'this'!r} begins, or is inside another node"
 
 
 def _sequence(binders: list[Binder]) -> Binder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,10 @@ from services.router.pipelines.graph import (
     MAX_NODES,
     Block,
     Call,
-    Fallback,
     Graph,
     GraphError,
     Map,
+    Privacy,
     Problem,
     Switch,
     inside,
@@ -90,6 +91,8 @@ def compile_graph(graph: Graph, *, source: str = "", line: Callable[[str, str], 
     plain = {INPUT + name: INPUT_TYPES[each.kind] for name, each in graph.inputs.items() if not each.stream}
     step, scope = blocks.top(graph.run, plain)
     outputs, stream_outputs, types = _outputs(graph, blocks, scope, problems)
+    problems.raise_any()
+    # Only then: what a wrong expression was meant to use is not known.
     _check_uses(graph, problems)
     problems.raise_any()
     return CompiledGraph(graph, version_of(graph), blocks.methods, types, step, outputs, stream_outputs)
@@ -111,7 +114,7 @@ def _outputs(
         value = blocks.expression("", f"{where}.value", output.value, visible)
         when = blocks.condition("", f"{where}.when", output.when, visible)
         types[name] = value.type.name()
-        if not kind_of_type(types[name]) and types[name] != "DYN":
+        if not kind_of_type(types[name]) and not blocks.fits(value.type):
             problems.add(
                 "",
                 f"{where}.value",
@@ -133,8 +136,8 @@ def _check_sizes(graph: Graph, problems: Problems) -> None:
         problems.add("", "", f"has {len(names)} nodes; at most {MAX_NODES} are allowed")
     if _depth(graph.run) > MAX_DEPTH:
         problems.add("", "", f"nests more than {MAX_DEPTH} blocks")
-    for name in names:
-        if names.count(name) > 1:
+    for name, times in Counter(names).items():
+        if times > 1:
             problems.add(name, "", "is there twice; give each node its own name")
 
 
@@ -167,8 +170,9 @@ def _calls(block: Block) -> int:
             return block.retry.attempts * (2 if block.hedge else 1)
         case Map():
             return block.most * _calls(block.run)
+        case Privacy():
+            # What is to be masked is asked for first.
+            return 1 + sum(map(_calls, inside(block)))
         case Switch():
             return max((_calls(each) for each in inside(block)), default=0)
-        case Fallback():
-            return sum(map(_calls, inside(block)))
     return sum(map(_calls, inside(block)))

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal
 
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, SerializeToJsonError
 from pydantic import ValidationError
 
 from maas.router.v1 import graph_pb2
 from services.router.compiling.reading import problems_of
-from services.router.pipelines.graph import Graph, GraphError
+from services.router.pipelines.graph import Graph, GraphError, Problem
 
-_OUTPUT_ONLY = ("version", "etag", "built_in", "create_time", "update_time", "versions")
+_OUTPUT_ONLY: tuple[Literal["version", "etag", "built_in", "create_time", "update_time", "versions"], ...] = (
+    *("version", "etag", "built_in", "create_time", "update_time", "versions"),
+)
 
 
 def from_proto(message: graph_pb2.Graph) -> Graph:
     """The graph of a message, without what is output only. Raises GraphError."""
-    document = MessageToDict(message, preserving_proto_field_name=True)
-    return from_document({name: value for name, value in document.items() if name not in _OUTPUT_ONLY})
+    content = graph_pb2.Graph()
+    content.CopyFrom(message)
+    for name in _OUTPUT_ONLY:
+        content.ClearField(name)
+    try:
+        document = MessageToDict(content, preserving_proto_field_name=True)
+    except (SerializeToJsonError, ValueError) as error:
+        # A number or a duration that JSON does not have.
+        raise GraphError("", (Problem("", "", str(error)),)) from None
+    return from_document(document)
 
 
 def from_document(document: Any) -> Graph:

@@ -32,7 +32,8 @@ INPUT_TYPES = {
 _PROBLEM = re.compile(r"ERROR: <input>:\d+:\d+: (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
 _PLAIN_PATH = re.compile(r"[a-z]\w*(\.[a-z]\w*)*")
-_TEXTS = re.compile(r"""\w?(\"{3}.*?\"{3}|'{3}.*?'{3}|"(\\.|[^"\\])*"|'(\\.|[^'\\])*')""", re.DOTALL)
+# Comments as well, and these first: a text may have slashes, and a comment an apostrophe.
+_TEXTS = re.compile(r"""//[^\n]*|\w?(\"{3}.*?\"{3}|'{3}.*?'{3}|"(\\.|[^"\\])*"|'(\\.|[^'\\])*')""", re.DOTALL)
 _NAME = re.compile(r"(?<![\w.])(?:(?:inputs|failed)\s*\.\s*)?[a-z_]\w*")
 
 
@@ -66,8 +67,7 @@ class Computed:
             raise errors.Internal(
                 f"the expression {self.source!r} has no value for these inputs", reason="EXPRESSION_FAILED"
             )
-        plain = value.plain_value()
-        return bytes(plain) if isinstance(plain, bytearray) else plain
+        return _as_bytes(value.plain_value())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Unusable:
 
 Expression = Computed | Straight | Unusable
 Evaluated = Expression
-BOOL, DYN = cel.Type.BOOL, cel.Type.DYN
+BOOL, DOUBLE, DYN, STRING = cel.Type.BOOL, cel.Type.DOUBLE, cel.Type.DYN, cel.Type.STRING
 
 
 class Vocabulary:
@@ -153,14 +153,18 @@ class Vocabulary:
 
 def names(source: str) -> set[str]:
     """The names in an expression that may be variables; those of its own macros among them."""
-    return {match[0].removesuffix(".") for match in _NAME.finditer(_TEXTS.sub('""', source))}
+    return {"".join(match[0].split()) for match in _NAME.finditer(_TEXTS.sub('""', source))}
 
 
 def unified(one: Type, other: Type) -> Type | None:
     """The type of values of both types; None when there is none."""
-    if one.name() == other.name() or "DYN" in other.name():
-        return one
-    return other if "DYN" in one.name() else None
+    environment = cel.NewEnv(descriptor_pool.Default(), variables={"one": one, "other": other})
+    try:
+        _compile(environment, "true ? one : other")
+    except ExpressionError:
+        return None
+    # Of [] and a list of texts it is a list of texts.
+    return other if "DYN" in one.name() else one
 
 
 def message_type(message: Descriptor) -> Type:
@@ -180,13 +184,23 @@ def map_of(kind: Type) -> Type:
 
 def item_type(kind: Type) -> Type | None:
     """The type of what a list has; None for what is no list."""
-    if kind.name() == "DYN":
-        return DYN
     if not kind.name().startswith("LIST<"):
         return None
     environment = cel.NewEnv(descriptor_pool.Default(), variables={"items": kind})
     item: Type = _compile(environment, "items[0]").return_type()
     return item
+
+
+def _as_bytes(value: Any) -> Any:
+    """The library gives bytes as a bytearray."""
+    match value:
+        case bytearray():
+            return bytes(value)
+        case list():
+            return [_as_bytes(each) for each in value]
+        case dict():
+            return {key: _as_bytes(each) for key, each in value.items()}
+    return value
 
 
 _EMPTY: Mapping[str, Callable[[], object]] = {
@@ -197,6 +211,7 @@ _EMPTY: Mapping[str, Callable[[], object]] = {
     "DOUBLE": float,
     "BOOL": bool,
     "DURATION": dt.timedelta,
+    "TIMESTAMP": lambda: dt.datetime.fromtimestamp(0, dt.UTC),
 }
 
 

@@ -24,6 +24,11 @@ class Problems:
         if key not in self._found and len(self._found) < _MAX_PROBLEMS:
             self._found[key] = Problem(node, path, description, self._line(node, path))
 
+    @property
+    def any(self) -> bool:
+        """Whether there are some."""
+        return bool(self._found)
+
     def raise_any(self) -> None:
         """Raise GraphError if there are problems, in the order of lines."""
         if self._found:

@@ -33,6 +33,27 @@ class Source:
         return _line(self.lines, node, path)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses texts that cost more than their size, before they do."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next node. Raises MarkedYAMLError."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs have no types for it
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            # It stands for a whole block: a few in each other make a short text enormous.
+            raise yaml.MarkedYAMLError(problem=f"an alias, *{event.anchor}; write it out", problem_mark=mark)
+        if self._depth == _MAX_NESTING:
+            # Of brackets in each other the library takes the square of their number.
+            raise yaml.MarkedYAMLError(problem=f"nested more than {_MAX_NESTING} deep", problem_mark=mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 def read(text: str, *, source: str = "") -> Source:
     """Read a graph.
 
@@ -45,15 +66,13 @@ def read(text: str, *, source: str = "") -> Source:
     if len(text.encode()) > MAX_FILE_BYTES:
         raise wrong(f"larger than {MAX_FILE_BYTES // 1024} KiB")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = _plain(root, 0) if root is not None else None
+        root = yaml.compose(text, Loader=_Loader)
+        document = _plain(root) if root is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise wrong(f"is not YAML: {error.problem or error.context}", mark.line + 1 if mark else 0) from None
+        raise wrong(f"cannot be read: {error.problem or error.context}", mark.line + 1 if mark else 0) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise wrong(f"is not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise wrong("is nested too deeply") from None
+        raise wrong(f"cannot be read: {' '.join(str(error).split())}") from None
     lines = dict(_lines(root, "", "")) if root is not None else {}
     try:
         return Source(Graph.model_validate(document), source, lines)
@@ -64,7 +83,12 @@ def read(text: str, *, source: str = "") -> Source:
 def problems_of(error: ValidationError, document: Any, lines: Mapping[Place, int]) -> tuple[Problem, ...]:
     """What pydantic found wrong, the first of each node."""
     found: dict[str, Problem] = {}
-    for each in error.errors(include_url=False, include_input=False):
+    told = error.errors(include_url=False, include_input=False)
+    # Lists from which wrong items have been dropped.
+    lists = {each["loc"][:length] for each in told for length in range(len(each["loc"]))}
+    for each in told:
+        if each["type"] == "too_short" and each["loc"] in lists:
+            continue
         node, path = _place(document, each["loc"])
         description = each["msg"].removeprefix("Value error, ")
         key = node or path
@@ -79,12 +103,10 @@ def _line(lines: Mapping[Place, int], node: str, path: str) -> int:
     return lines.get((node, path), 0)
 
 
-def _plain(node: yaml.Node, depth: int) -> Any:
-    """The value of a YAML node. Aliases have the same node twice, which a text of 64 KiB could make enormous."""
-    if depth > _MAX_NESTING:
-        raise yaml.MarkedYAMLError(problem=f"nested more than {_MAX_NESTING} deep", problem_mark=node.start_mark)
+def _plain(node: yaml.Node) -> Any:
+    """The value of a YAML node."""
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(each, depth + 1) for each in node.value]
+        return [_plain(each) for each in node.value]
     if not isinstance(node, yaml.MappingNode):
         # Builds a number, a truth value or a text by YAML's own rules.
         return yaml.SafeLoader("").construct_object(node)
@@ -94,7 +116,7 @@ def _plain(node: yaml.Node, depth: int) -> Any:
             raise yaml.MarkedYAMLError(problem="a key is no plain word", problem_mark=key.start_mark)
         if key.value in mapping:
             raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands there twice", problem_mark=key.start_mark)
-        mapping[key.value] = _plain(value, depth + 1)
+        mapping[key.value] = _plain(value)
     return mapping
 
 

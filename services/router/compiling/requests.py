@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,11 @@ def _source(value: object, field: FieldDescriptor) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return repr(float(value) if field.cpp_type in _FLOATING else value)
+        if not math.isfinite(value):
+            raise ExpressionError("takes a number that is finite")
+        # Protobuf's Struct has but one kind of number.
+        whole = isinstance(value, int) or value.is_integer()
+        return repr(float(value) if field.cpp_type in _FLOATING or not whole else int(value))
     if isinstance(value, str):
         return value
     raise ExpressionError("takes a CEL expression: a YAML string, number or truth value")

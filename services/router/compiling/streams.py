@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from services.router.compiling.explain import first_node
 from services.router.compiling.expressions import BOOL, DYN, INPUT_TYPES, Type, list_of, message_type
 from services.router.compiling.ports import Callers
 from services.router.methods import Method
@@ -30,16 +31,23 @@ class Streams:
     def stream(self, block: Stream, scope: Types) -> tuple[Callable[[Callers], Step], Types]:
         """A stream, and what it adds for those after it: lists that were collected, and what has failed."""
         stages: list[Named] = [each for each in block.stream if isinstance(each, Named)]
-        if len(stages) < len(block.stream):
-            self._problems.add("", "", "a stream has nodes only; sequences and the like go into a node of it")
+        for each in block.stream:
+            if not isinstance(each, Named):
+                self._problems.add(first_node(each), "", "is in a block of a stream, which has nodes only")
         after = {f"failed.{stage.node}": BOOL for stage in stages if stage.optional}
         before = {**scope, **after}
-        for source, kind in self._inputs.items():
-            if source in self._blocks.items and any(stage.each == source for stage in stages):
-                self._problems.add("", f"inputs.{source.removeprefix(INPUT)}", "two streams cannot take one input")
-            self._blocks.items[source] = {**before, source: kind}
+        for source in {stage.each: None for stage in stages if stage.each in self._inputs}:
+            if source in self._blocks.items:
+                self._problems.add("", source, "two streams cannot take one input")
+            self._blocks.items[source] = {**before, source: self._inputs[source]}
         made = []
-        for stage in self._in_order(stages):
+        ordered = self._in_order(stages)
+        # What was wrong with them is told; lest all that uses them seems wrong too.
+        for stage in stages:
+            if stage not in ordered:
+                self._blocks.items[stage.node] = {**scope, **dict.fromkeys((each.node for each in stages), DYN)}
+                after |= {stage.node: DYN} if isinstance(stage, Collect) else {}
+        for stage in ordered:
             items = self._blocks.items.get(stage.each or "", {})
             make, lineage, added = self._stage(stage, items, before)
             made.append(make)

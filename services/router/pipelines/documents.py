@@ -45,6 +45,10 @@ class Store(Protocol):
         """Remove one with its versions. Raises as `put` does."""
         ...
 
+    async def catch_up(self) -> None:
+        """Read what others changed, now."""
+        ...
+
     def get(self, kind: str, name: str) -> Document | None:
         """As it was when this replica last looked, at most half a second ago; own changes are there at once."""
         ...

@@ -73,7 +73,7 @@ async def test_a_failing_shadow_is_neither_returned_nor_compared_with_a_canary(s
 
     tried = 0
 
-    async def call(variant):
+    async def call(variant, _):
         nonlocal tried
         tried += variant == "new"
         if variant == "broken" or (variant == "new" and tried % 2):
@@ -93,7 +93,7 @@ async def test_mirrored_calls_are_bounded_and_end_with_the_router(store):
     """Of a hundred at once four run, and none is left at the end."""
     running, most = 0, 0
 
-    async def call(variant):
+    async def call(variant, _):
         nonlocal running, most
         if variant == "shadow":
             running += 1
@@ -116,7 +116,7 @@ async def test_agreement_is_an_expression_or_equality(store, policies, agreement
     """One without a value counts as none."""
     await setting(store, shadow=pb.ShadowPolicy(variant="shadow", share=1, agreement=agreement))
 
-    async def call(variant):
+    async def call(variant, _):
         return {"n": 1, "variant": variant}
 
     await policies.through(TARGET, "", "old", call)
@@ -128,7 +128,7 @@ async def test_a_callers_fault_is_no_error_of_a_variant(store, policies):
     """A wrong input does not count against it."""
     await setting(store, canary=canary())
 
-    async def call(_):
+    async def call(*_):
         raise errors.InvalidArgument.field("text", "is empty")
 
     for number in range(50):
@@ -136,6 +136,47 @@ async def test_a_callers_fault_is_no_error_of_a_variant(store, policies):
             await policies.through(TARGET, f"user-{number}", "old", call)
     assert policies.message(TARGET).canary_status.state == pb.CANARY_STATE_RUNNING
     assert not any(each.errors for each in seen(policies).values())
+    assert sum(each.calls for each in seen(policies).values()) == 50
+
+
+async def test_cancelled_calls_do_not_count_for_a_canary(store, policies):
+    """They are counted as calls, but no step is done by them."""
+    await setting(store, canary=canary())
+
+    async def call(*_):
+        raise asyncio.CancelledError
+
+    for number in range(50):
+        with pytest.raises(asyncio.CancelledError):
+            await policies.through(TARGET, f"user-{number}", "old", call)
+    assert policies.message(TARGET).canary_status.step == 0
+    assert [(each.errors, each.calls > 5) for each in seen(policies).values()] == [(0, True), (0, True)]
+
+
+async def test_what_breaks_is_an_error(store, policies):
+    """An error that nobody thought of is the variant's."""
+    await setting(store)
+
+    async def call(*_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await policies.through(TARGET, "", "old", call)
+    assert (seen(policies)["old"].calls, seen(policies)["old"].errors) == (1, 1)
+
+
+async def test_a_mirrored_call_has_a_deadline_of_its_own(store, policies):
+    """About a second when the answer took no time; the call itself keeps its caller's."""
+    await setting(store, shadow=pb.ShadowPolicy(variant="shadow", share=1))
+    limits = {}
+
+    async def call(variant, limit):
+        limits[variant] = limit
+
+    await policies.through(TARGET, "", "old", call)
+    await settle(policies)
+    assert limits["old"] is None
+    assert 0 < limits["shadow"].remaining_seconds() < 30
 
 
 async def test_a_call_goes_on_with_its_choice_when_the_policy_goes(store, policies):
@@ -143,7 +184,7 @@ async def test_a_call_goes_on_with_its_choice_when_the_policy_goes(store, polici
     await setting(store)
     begun, go = asyncio.Event(), asyncio.Event()
 
-    async def call(variant):
+    async def call(variant, _):
         begun.set()
         await go.wait()
         return variant

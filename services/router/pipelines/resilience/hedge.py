@@ -27,6 +27,7 @@ class Hedging:
     async def call(self, attempt: Callable[[], Awaitable[T]], second: Callable[[], None]) -> T:
         """The first answer; the other call is cancelled. A failure counts when there is no other call under way.
 
+        One that is UNAVAILABLE before the second call began lets it begin at once (as of gRPC, gRFC A6).
         second: told when a call is made twice.
         """
         self._share.count()
@@ -34,14 +35,15 @@ class Hedging:
         tasks = {asyncio.create_task(_of(attempt))}
         try:
             done, _ = await asyncio.wait(tasks, timeout=self._wait_seconds())
-            if not done and self._share.take():
+            if all(_unavailable(task) for task in done) and self._share.take():
                 second()
                 tasks.add(asyncio.create_task(_of(attempt)))
-            answer = await _first(tasks)
+            answer = await _first({task for task in tasks if not task.done()} or tasks)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # Gathered, so that what the slower one raised is seen, and asyncio does not complain.
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._window.add(self._window.now() - began)
         return answer
 
@@ -57,11 +59,18 @@ async def _first(tasks: set[asyncio.Task[T]]) -> T:
     pending = tasks
     while True:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            error = None if task.cancelled() else task.exception()
-            if isinstance(error, errors.MeshError) and pending:
-                continue
-            return task.result()
+        # Both may have ended in the same turn.
+        best = min(done, key=_failed)
+        if not (_failed(best) and pending):
+            return best.result()
+
+
+def _failed(task: asyncio.Task[T]) -> bool:
+    return not task.cancelled() and isinstance(task.exception(), errors.MeshError)
+
+
+def _unavailable(task: asyncio.Task[T]) -> bool:
+    return not task.cancelled() and isinstance(task.exception(), errors.Unavailable)
 
 
 async def _of(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -32,15 +32,15 @@ def judge(canary: Canary, seconds: float, tried: Tally, others: Tally) -> Verdic
     back = _fault(canary, tried, others)
     if back:
         return Verdict(State.ROLLED_BACK, canary.step, back)
-    if tried.calls < canary.min_calls or seconds < canary.min_seconds:
+    if tried.telling < canary.min_calls or seconds < canary.min_seconds:
         return None
     slow = _slower(canary, tried, others) or _worse(canary, tried, others)
     if slow:
         return Verdict(State.ROLLED_BACK, canary.step, slow)
     share = f"{canary.steps[canary.step]:.0%} of the traffic"
     if canary.step + 1 < len(canary.steps):
-        return Verdict(State.RUNNING, canary.step + 1, f"{tried.calls} calls went well at {share}")
-    return Verdict(State.PROMOTED, canary.step, f"{tried.calls} calls went well at {share}")
+        return Verdict(State.RUNNING, canary.step + 1, f"{tried.telling} calls went well at {share}")
+    return Verdict(State.PROMOTED, canary.step, f"{tried.telling} calls went well at {share}")
 
 
 def likelihood(errors: int, calls: int, rate: float) -> float:
@@ -60,12 +60,12 @@ def likelihood(errors: int, calls: int, rate: float) -> float:
 
 
 def _fault(canary: Canary, tried: Tally, others: Tally) -> str:
-    if tried.calls < _FEWEST:
+    if tried.telling < _FEWEST:
         return ""
     allowed = others.error_rate + canary.max_error_rate_increase
-    if tried.error_rate <= allowed or likelihood(tried.errors, tried.calls, allowed) > _LIKELY:
+    if tried.error_rate <= allowed or likelihood(tried.errors, tried.telling, allowed) > _LIKELY:
         return ""
-    return f"{tried.errors} of {tried.calls} calls failed, where {allowed:.1%} are allowed"
+    return f"{tried.errors} of {tried.telling} calls failed, where {allowed:.1%} are allowed"
 
 
 def _slower(canary: Canary, tried: Tally, others: Tally) -> str:

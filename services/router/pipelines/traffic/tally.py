@@ -27,10 +27,15 @@ class Mean:
 
 @dataclass(slots=True)
 class Tally:
-    """Calls that ended. errors: those that failed by the mesh's fault. durations: of those that succeeded, seconds."""
+    """Calls that ended.
+
+    errors: those that failed by the mesh's fault. refused: by the caller's, or cancelled. durations: of those that
+    succeeded, seconds.
+    """
 
     calls: int = 0
     errors: int = 0
+    refused: int = 0
     durations: Window = field(default_factory=Window)
     score: Mean = field(default_factory=Mean)
     agreement: Mean = field(default_factory=Mean)
@@ -45,7 +50,17 @@ class Tally:
         self.calls += 1
         self.errors += 1
 
+    def refuse(self) -> None:
+        """A call failed by its caller's fault, or was cancelled: it tells nothing of the variant."""
+        self.calls += 1
+        self.refused += 1
+
+    @property
+    def telling(self) -> int:
+        """Calls that tell something of the variant."""
+        return self.calls - self.refused
+
     @property
     def error_rate(self) -> float:
-        """Share of the calls that failed, 0 of none."""
-        return self.errors / self.calls if self.calls else 0.0
+        """Share of the telling calls that failed, 0 of none."""
+        return self.errors / self.telling if self.telling else 0.0

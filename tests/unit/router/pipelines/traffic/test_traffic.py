@@ -93,6 +93,18 @@ def test_a_good_canary_goes_on_and_takes_over():
     ]
 
 
+def test_calls_of_wrong_inputs_do_not_fill_a_step():
+    """Nor do they hide errors."""
+    tried = tally(19)
+    for _ in range(100):
+        tried.refuse()
+    assert (tried.calls, judge(CANARY, LONG, tried, tally(100))) == (119, None)
+    tried = tally(5, 3)
+    for _ in range(100):
+        tried.refuse()
+    assert judge(CANARY, 0, tried, tally(100)).state is State.ROLLED_BACK
+
+
 def test_one_error_of_five_proves_nothing():
     """Nor does it end a canary before its step has enough calls."""
     assert judge(CANARY, 0, tally(5, 1), tally(100)) is None
@@ -112,11 +124,11 @@ def test_errors_that_the_others_have_as_well_are_allowed():
 @pytest.mark.parametrize(
     ("tried", "reason"),
     [
-        (tally(20, seconds=0.2, score=1.0), "its p95 is 0.200 s, that of the others 0.100 s"),
-        (tally(20, score=0.9), "its mean score is 0.900, that of the others 1.000"),
+        ({"seconds": 0.2, "score": 1.0}, "its p95 is 0.200 s, that of the others 0.100 s"),
+        ({"score": 0.9}, "its mean score is 0.900, that of the others 1.000"),
     ],
 )
 def test_slower_or_worse_is_rolled_back(tried, reason):
     """With the figures as the reason."""
-    verdict = judge(CANARY, LONG, tried, tally(100, score=1.0))
+    verdict = judge(CANARY, LONG, tally(20, **tried), tally(100, score=1.0))
     assert (verdict.state, verdict.reason) == (State.ROLLED_BACK, reason)
