@@ -34,6 +34,7 @@ _UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
 _PLAIN_PATH = re.compile(r"[a-z]\w*(\.[a-z]\w*)*")
 # Comments as well, and these first: a text may have slashes, and a comment an apostrophe.
 _TEXTS = re.compile(r"""//[^\n]*|\w?(\"{3}.*?\"{3}|'{3}.*?'{3}|"(\\.|[^"\\])*"|'(\\.|[^'\\])*')""", re.DOTALL)
+_WORD = re.compile(r"\w+")
 _NAME = re.compile(r"(?<![\w.])(?:(?:inputs|failed)\s*\.\s*)?[a-z_]\w*")
 
 
@@ -50,24 +51,43 @@ class Computed:
     """An expression that CEL evaluates.
 
     type: its name is as CEL writes it, for example "STRING", "LIST<DOUBLE>" or a message's full name.
+    variables: those that it may use.
     """
 
     source: str
     type: Type
     program: cel.Expression
+    variables: tuple[str, ...]
 
     def evaluate(self, scope: Scope) -> Any:
         """Its value: None, bool, int, float, str, bytes, list, dict, timedelta, datetime or a message.
 
-        Raises Internal when it has none, for example an index beyond the end of a list.
+        Raises Internal when it has none, for example an index beyond the end of a list, and InvalidArgument when it
+        would see a text with a NUL.
         """
-        value = self.program.eval(data=scope)
+        seen = {name: self._taken(scope[name]) for name in self.variables if name in scope}
+        value = self.program.eval(data=seen)
         if value.type() == cel.Type.ERROR:
             # Without CEL's own text, which may quote what the user sent.
             raise errors.Internal(
                 f"the expression {self.source!r} has no value for these inputs", reason="EXPRESSION_FAILED"
             )
         return _as_bytes(value.plain_value())
+
+    def _taken(self, value: object) -> object:
+        """The same so that the library takes it whole: it ends bytes and texts, but no bytearray, at the first NUL."""
+        match value:
+            case bytes():
+                return bytearray(value)
+            case str() if "\0" in value:
+                raise errors.InvalidArgument(
+                    f"the expression {self.source!r} cannot take a text with a NUL character", reason="TEXT_WITH_NUL"
+                )
+            case list():
+                return [self._taken(each) for each in value]
+            case dict():
+                return {self._taken(key): self._taken(each) for key, each in value.items()}
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +139,7 @@ class Vocabulary:
         """Compile an expression. Raises ExpressionError."""
         program = _compile(self._environment, source)
         kind = program.return_type()
-        return self._straight(source.strip(), kind.name()) or Computed(source, kind, program)
+        return self._straight(source.strip(), kind.name()) or Computed(source, kind, program, self._used(source))
 
     def compile_field(self, message: Descriptor, field: str, source: str) -> Expression:
         """An expression for a field of a message: evaluates to a message with that one field set, or to bytes alone.
@@ -131,7 +151,12 @@ class Vocabulary:
         program = _compile(self._environment, f"{message.full_name}{{{field}: (\n{source}\n)}}")
         if isinstance(expression, Straight) and message.fields_by_name[field].type == FieldDescriptor.TYPE_BYTES:
             return expression
-        return Computed(source, program.return_type(), program)
+        return Computed(source, program.return_type(), program, self._used(source))
+
+    def _used(self, source: str) -> tuple[str, ...]:
+        """The variables that an expression may use: their names stand in it, at least as a word."""
+        words = set(_WORD.findall(source))
+        return tuple(name for name in self.variables if words.issuperset(name.split(".")))
 
     def _straight(self, source: str, kind: str) -> Straight | None:
         if kind != "BYTES" or not _PLAIN_PATH.fullmatch(source):

@@ -60,6 +60,7 @@ class Streams:
         """Sources before those that take from them; without those whose source is none."""
         by_name = {stage.node: stage for stage in stages}
         done: dict[str, Named] = {}
+        circular: set[str] = set()
         for stage in stages:
             way: list[Named] = []
             at: Named | None = stage
@@ -70,7 +71,9 @@ class Streams:
                     way = []
             if at is not None and at in way:
                 names = [each.node for each in way[way.index(at) :]]
-                self._problems.add(at.node, "each", f"a cycle: {' -> '.join([*names, at.node])}")
+                if at.node not in circular:
+                    self._problems.add(at.node, "each", f"a cycle: {' -> '.join([*names, at.node])}")
+                circular.update(names)
                 continue
             for each in reversed(way):
                 done[each.node] = each
