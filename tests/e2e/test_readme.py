@@ -25,6 +25,7 @@ def run(mesh, tmp_path):
     (tmp_path / ".build").symlink_to(ROOT / ".build")
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "README.md").symlink_to(ROOT / "README.md")
+    (tmp_path / "services").symlink_to(ROOT / "services")
 
     def run(*command: str) -> str:
         *program, text = command
