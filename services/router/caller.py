@@ -9,8 +9,9 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from opentelemetry import metrics, trace
 
-from services.mesh import client
+from services.mesh import client, errors
 from services.mesh.deadline import Deadline
+from services.mesh.status import code_of
 from services.router.methods import Method
 from services.router.pipelines.graph import Call
 from services.router.pipelines.plan import Masker, NodeRun, Run, Scope
@@ -58,6 +59,9 @@ class GraphCallers:
             "maas.router.extra_calls",
             description="Calls made again after a failure, or twice since the first was slow.",
         )
+        self.lookups = metrics.get_meter("maas.cache").create_counter(
+            "maas.cache.lookups", description="Answers asked of a cache: hit, miss, or shared with one under way."
+        )
 
         def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
             yield metrics.Observation(self.breakers.open_count())
@@ -99,8 +103,10 @@ class UnaryGrpcCaller:
         self._ttl = node.cache.ttl if node.cache else None
         self._turns = Turns(node.limit) if node.limit else None
         self._retrying = Retrying(node.retry, shared.budget)
-        self._hedging = Hedging(node.hedge) if node.hedge else None
+        self._hedging = Hedging(node.hedge, shared.budget) if node.hedge else None
         self._has_model = "model" in method.request.fields_by_name
+        self._has_id = "request_id" in method.request.fields_by_name
+        self._echoes_id = self._has_id and "request_id" in method.response.fields_by_name
 
     async def call(self, scope: Scope, deadline: Deadline, run: Run) -> Message:
         """Build the request and send it."""
@@ -126,8 +132,9 @@ class UnaryGrpcCaller:
     async def _remembered(self, request: Message, deadline: Deadline, record: NodeRun) -> Message:
         if self._ttl is None:
             return await self._in_turn(request, deadline, record)
-        key = request
-        if "request_id" in self._method.request.fields_by_name:
+        # Ids are no part of the question.
+        key, id_ = request, request.request_id if self._has_id else ""  # type: ignore[attr-defined]  # as was found
+        if id_:
             key = type(request)()
             key.CopyFrom(request)
             key.ClearField("request_id")
@@ -138,9 +145,15 @@ class UnaryGrpcCaller:
             lambda: self._in_turn(request, deadline, record),
             lambda answer: answer.ByteSize(),
         )
-        if was_there:
-            record.cached += 1
-            trace.get_current_span().add_event("cached")
+        self._shared.lookups.add(1, {"cache": "graphs", "outcome": "hit" if was_there else "miss"})
+        if not was_there:
+            return answer
+        record.cached += 1
+        _tell("cached")
+        if self._echoes_id and answer.request_id != id_:  # type: ignore[attr-defined]  # as was found
+            answer, kept = type(answer)(), answer
+            answer.CopyFrom(kept)
+            answer.request_id = id_  # type: ignore[attr-defined]
         return answer
 
     async def _in_turn(self, request: Message, deadline: Deadline, record: NodeRun) -> Message:
@@ -155,12 +168,19 @@ class UnaryGrpcCaller:
         def send() -> Awaitable[Message]:
             return client.call(self._call, request, method=self._method.name, deadline=deadline)
 
-        def more(why: str) -> None:
+        def more(why: str, error: errors.MeshError | None = None) -> None:
             record.extra_calls += 1
             self._shared.extra_calls.add(1, {"reason": why, "rpc.method": self._method.name})
-            trace.get_current_span().add_event(why)
+            _tell(why, {"rpc.response.status_code": code_of(error).name} if error else None)
 
         def once() -> Awaitable[Message]:
             return self._hedging.call(send, lambda: more("hedge")) if self._hedging else send()
 
-        return await self._retrying.call(lambda: breaker.call(once), deadline, lambda: more("retry"))
+        return await self._retrying.call(lambda: breaker.call(once), deadline, lambda error: more("retry", error))
+
+
+def _tell(event: str, attributes: Mapping[str, str] | None = None) -> None:
+    """Add an event to the node's span, which is over when a mirrored call is still under way."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.add_event(event, attributes)

@@ -32,5 +32,8 @@ class SpanObserver:
             except (errors.MeshError, asyncio.CancelledError) as error:
                 code = code_of(error).name if isinstance(error, errors.MeshError) else "CANCELLED"
                 span.set_attribute("error.type", code)
+                if isinstance(error, errors.MeshError):
+                    # For example CIRCUIT_OPEN, QUEUE_FULL or BUDGET_TOO_SHORT.
+                    span.set_attribute("maas.error.reason", error.reason)
                 span.set_status(StatusCode.ERROR, code)
                 raise

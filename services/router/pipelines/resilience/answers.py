@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # What an entry takes beside its answer.
 _ENTRY_BYTES = 512
+# Half a millisecond; a thread hashes what is larger.
+_HASHED_AT_ONCE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,11 @@ class Answers:
 
         ttl: seconds. compute: asks for it; when that fails for another who asked the same, it is asked again.
         """
-        key = hashlib.blake2b(method.encode() + b"\0" + request, digest_size=16, key=self._secret).digest()
+        key = (
+            self._key(method, request)
+            if len(request) <= _HASHED_AT_ONCE
+            else await asyncio.to_thread(self._key, method, request)
+        )
         kept = self._kept.get(key)
         if kept is not None:
             return kept.answer, True  # type: ignore[return-value]  # of the method in the key
@@ -70,3 +76,8 @@ class Answers:
         if entry.size <= self._kept.maxsize:
             self._kept[key] = entry
         return answer, False
+
+    def _key(self, method: str, request: bytes) -> bytes:
+        key = hashlib.blake2b(method.encode() + b"\0", digest_size=16, key=self._secret)
+        key.update(request)
+        return key.digest()

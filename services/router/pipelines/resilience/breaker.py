@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
-
-from cachetools import LRUCache
 
 from services.mesh import errors
 
@@ -25,6 +23,10 @@ _OPEN_SECONDS, _LONGEST_SECONDS = 1.0, 30.0
 _MAX_TARGETS = 1024
 # What tells of a sick service, and not of a wrong request or of one too many.
 _SICK = (errors.Unavailable, errors.Internal)
+# A place that the caller named, and not the service, does not answer.
+MEDIA_UNAVAILABLE = "MEDIA_UNAVAILABLE"
+# Nobody waited for the answer; a caller's short deadline must not count against the service either.
+_UNTOLD = (errors.DeadlineExceeded, errors.Cancelled)
 
 
 class Breaker:
@@ -64,12 +66,14 @@ class Breaker:
         self._probing = True
         try:
             answer = await attempt()
-        except _SICK:
-            self._open()
+        except _UNTOLD:
+            # The next call is the one that finds out.
             raise
-        except errors.MeshError:
-            # It answers, if not as wished.
-            self._close()
+        except errors.MeshError as error:
+            if _is_sick(error):
+                self._open()
+            else:
+                self._close()
             raise
         else:
             self._close()
@@ -81,8 +85,10 @@ class Breaker:
     def _counted(self) -> Iterator[None]:
         try:
             yield
+        except _UNTOLD:
+            raise
         except errors.MeshError as error:
-            self._count(isinstance(error, _SICK))
+            self._count(_is_sick(error))
             raise
         self._count(failed=False)
 
@@ -109,11 +115,16 @@ class Breaker:
         self._outcomes.clear()
 
 
+def _is_sick(error: errors.MeshError) -> bool:
+    """Whether it was the service; otherwise it answered, if not as wished."""
+    return isinstance(error, _SICK) and error.reason != MEDIA_UNAVAILABLE
+
+
 class Breakers:
     """One for each upstream and model, those asked last."""
 
     def __init__(self) -> None:
-        self._breakers: LRUCache[tuple[str, str], Breaker] = LRUCache(_MAX_TARGETS)
+        self._breakers: OrderedDict[tuple[str, str], Breaker] = OrderedDict()
 
     def of(self, service: str, model: str) -> Breaker:
         """That of a service and a model, "" being its default."""
@@ -121,8 +132,12 @@ class Breakers:
         found = self._breakers.get(key)
         if found is None:
             found = self._breakers[key] = Breaker(f"{service} with model {model!r}" if model else service)
+            if len(self._breakers) > _MAX_TARGETS:
+                self._breakers.popitem(last=False)
+        else:
+            self._breakers.move_to_end(key)
         return found
 
     def open_count(self) -> int:
-        """How many refuse calls."""
-        return sum(breaker.is_open for breaker in self._breakers.values())
+        """How many refuse calls. Any thread may ask: that which exports metrics is not the loop's."""
+        return sum(breaker.is_open for breaker in list(self._breakers.values()))

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from services.mesh import errors
 from services.router.pipelines.graph import Hedge
+from services.router.pipelines.resilience.retry import RetryBudget
 from services.router.pipelines.resilience.tokens import Share
 from services.router.pipelines.window import Window
 
@@ -17,10 +18,11 @@ _FEWEST = 20
 
 
 class Hedging:
-    """The calls of one node ("The Tail at Scale", Dean and Barroso, 2013)."""
+    """The calls of one node ("The Tail at Scale", Dean and Barroso, 2013), while the router has something to spend."""
 
-    def __init__(self, policy: Hedge) -> None:
+    def __init__(self, policy: Hedge, budget: RetryBudget) -> None:
         self._policy = policy
+        self._budget = budget
         self._share = Share(policy.share)
         self._window = Window()
 
@@ -35,7 +37,7 @@ class Hedging:
         tasks = {asyncio.create_task(_of(attempt))}
         try:
             done, _ = await asyncio.wait(tasks, timeout=self._wait_seconds())
-            if all(_unavailable(task) for task in done) and self._share.take():
+            if all(_unavailable(task) for task in done) and self._budget.rich and self._share.take():
                 second()
                 tasks.add(asyncio.create_task(_of(attempt)))
             answer = await _first({task for task in tasks if not task.done()} or tasks)

@@ -91,3 +91,19 @@ async def test_memory_is_bounded():
     for request in (b"1", b"2", b"3", b"4"):
         await get(answers, service, request, size=100)
     assert [(await get(answers, service, request))[1] for request in (b"4", b"3", b"1")] == [True, True, False]
+
+
+async def test_a_large_request_is_a_question_like_any_other():
+    """Its hash, which a thread makes, depends on all of it and on the method."""
+    answers, requests = Answers(10_000), [bytes(1_000_000), bytes(999_999) + b"1"]
+
+    async def answer(number):
+        return number
+
+    async def ask(number, request, method="a/B"):
+        return await answers.get(method, request, TTL, lambda: answer(number), lambda _: 100)
+
+    assert [await ask(number, request) for number, request in enumerate(requests * 2)] == [
+        (0, False), (1, False), (0, True), (1, True),
+    ]  # fmt: skip
+    assert await ask(9, requests[0], "a/C") == (9, False)

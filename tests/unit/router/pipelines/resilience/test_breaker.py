@@ -74,6 +74,26 @@ async def test_callers_faults_and_full_queues_do_not_open_it(error):
 
 
 @in_virtual_time
+async def test_a_place_that_the_caller_named_is_no_part_of_the_mesh():
+    """Whoever sends addresses that nobody answers at does not close a service to others."""
+    breaker, service = Breaker("vision"), Service()
+    service.error = errors.Unavailable("example.org does not answer", reason="MEDIA_UNAVAILABLE")
+    for _ in range(50):
+        await reason(breaker, service)
+    assert (service.calls, breaker.is_open) == (50, False)
+
+
+@in_virtual_time
+async def test_calls_that_were_not_waited_for_tell_nothing():
+    """They are no successes either: failures among them open it."""
+    breaker, service = Breaker("nlp"), Service()
+    for number in range(30):
+        service.error = errors.DeadlineExceeded("late") if number % 3 else errors.Unavailable("gone")
+        await reason(breaker, service)
+    assert breaker.is_open
+
+
+@in_virtual_time
 async def test_old_failures_do_not_count():
     """Nine failures, and one after ten seconds, leave it closed."""
     breaker, service = Breaker("nlp"), Service()
@@ -135,9 +155,31 @@ async def test_a_probe_that_is_cancelled_lets_another_try():
     assert await reason(breaker, service) == "answer"
 
 
+@in_virtual_time
+async def test_a_probe_that_is_late_lets_another_try():
+    """It tells neither that the service is well nor that it is not."""
+    breaker, service = await opened()
+    await asyncio.sleep(1.5)
+    service.error = errors.DeadlineExceeded("late")
+    assert (await reason(breaker, service), breaker.is_open) == ("DEADLINE_EXCEEDED", True)
+    service.error = None
+    assert (await reason(breaker, service), breaker.is_open) == ("answer", False)
+
+
 def test_each_service_and_model_has_its_own():
     """The same for the same, another for another model."""
     breakers = Breakers()
     assert breakers.of("nlp", "a") is breakers.of("nlp", "a")
     assert breakers.of("nlp", "a") is not breakers.of("nlp", "b")
     assert breakers.open_count() == 0
+
+
+def test_those_asked_last_are_kept():
+    """Names of models come from callers, so that there may be any number of them."""
+    breakers = Breakers()
+    first, second = breakers.of("nlp", "0"), breakers.of("nlp", "1")
+    for number in range(2, 1025):
+        breakers.of("nlp", "0")
+        breakers.of("nlp", str(number))
+    assert breakers.of("nlp", "0") is first
+    assert breakers.of("nlp", "1") is not second

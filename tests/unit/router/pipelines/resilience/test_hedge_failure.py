@@ -9,6 +9,7 @@ import pytest
 from services.mesh import errors
 from services.router.pipelines.graph import Hedge
 from services.router.pipelines.resilience.hedge import Hedging
+from services.router.pipelines.resilience.retry import RetryBudget
 
 # Longer than any test waits: a second call begins because of a failure, or not at all.
 LATE = "600s"
@@ -32,7 +33,7 @@ class Service:
 
 
 def hedging(share=0.5):
-    return Hedging(Hedge.model_validate({"after": LATE, "share": share}))
+    return Hedging(Hedge.model_validate({"after": LATE, "share": share}), RetryBudget())
 
 
 async def test_an_unreachable_service_is_asked_again_at_once():
@@ -71,7 +72,7 @@ async def test_an_outage_does_not_double_the_load():
 async def test_an_answer_goes_before_a_failure_of_the_same_moment():
     """Whichever of the two calls it came from."""
     go, loop = asyncio.Event(), asyncio.get_running_loop()
-    hedged = Hedging(Hedge.model_validate({"after": "0.01s", "share": 0.5}))
+    hedged = Hedging(Hedge.model_validate({"after": "0.01s", "share": 0.5}), RetryBudget())
 
     async def call(answers):
         answer = answers.pop(0)

@@ -28,17 +28,17 @@ class Service:
         return "answer"
 
 
-async def call(service, seconds=60.0, budget=None, again=lambda: None, **policy):
+async def call(service, seconds=60.0, budget=None, again=lambda _: None, **policy):
     retrying = Retrying(Retry.model_validate(policy), budget or RetryBudget())
     return await retrying.call(service, Deadline.after(seconds), again)
 
 
 @in_virtual_time
 async def test_what_passes_is_not_seen():
-    """Two failures and then an answer are an answer; each further attempt is told."""
+    """Two failures and then an answer are an answer; each further attempt is told, and what it is made for."""
     service, told = Service(AWAY, AWAY), []
-    assert await call(service, again=lambda: told.append(1)) == "answer"
-    assert (len(service.asked_at), len(told)) == (3, 2)
+    assert await call(service, again=told.append) == "answer"
+    assert (len(service.asked_at), told) == (3, [AWAY, AWAY])
 
 
 @in_virtual_time
@@ -121,6 +121,29 @@ async def test_retries_do_not_multiply_an_outage():
     assert 1000 < asked < 1100
     for _ in range(1000):
         await call(Service(), budget=budget)
+    assert await call(Service(AWAY), budget=budget) == "answer"
+
+
+@in_virtual_time
+async def test_every_failure_costs():
+    """Also of calls that are made once, so that those of other nodes are not made again either."""
+    budget = RetryBudget()
+    for _ in range(50):
+        with pytest.raises(errors.Unavailable):
+            await call(Service(AWAY), budget=budget, attempts=1)
+    service = Service(AWAY)
+    with pytest.raises(errors.Unavailable):
+        await call(service, budget=budget)
+    assert len(service.asked_at) == 1
+
+
+@in_virtual_time
+async def test_a_place_that_the_caller_named_costs_nothing():
+    """Whoever sends addresses that nobody answers at does not take the retries of others."""
+    budget, silent = RetryBudget(), errors.Unavailable("example.org does not answer", reason="MEDIA_UNAVAILABLE")
+    for _ in range(200):
+        with pytest.raises(errors.Unavailable):
+            await call(Service(silent, silent, silent), budget=budget)
     assert await call(Service(AWAY), budget=budget) == "answer"
 
 
