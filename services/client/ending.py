@@ -26,15 +26,18 @@ class Ending:
         self._first: AioRpcError | None = None
         call.add_done_callback(self._ended)
 
-    async def meant(self, error: AioRpcError) -> AioRpcError:
-        """What the server meant by an error that was raised; the error itself when nothing better is known."""
-        if self._first is not None and not _is_own(self._first):
-            return self._first
-        for _ in range(_POLLS if _is_own(error) else 0):
+    async def meant(self, error: AioRpcError) -> AioRpcError | None:
+        """What the server meant by an error that was raised; None when it ended the call well.
+
+        The error itself when nothing better is known.
+        """
+        found = self._first or error
+        for _ in range(_POLLS):
+            if not _is_own(found):
+                break
             await asyncio.sleep(_POLL_SECONDS)
-            if not _is_own(found := _status(self._call)):
-                return found
-        return error
+            found = _status(self._call)
+        return None if found.code() is grpc.StatusCode.OK else found
 
     def _ended(self, call: Call) -> None:
         self._first = _status(call)

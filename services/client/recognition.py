@@ -117,7 +117,8 @@ async def _one_call(
             if is_news:
                 yield answer, accounts
     except AioRpcError as error:
-        raise await ending.meant(error) from None
+        if (meant := await ending.meant(error)) is not None:
+            raise meant from None
     except asyncio.CancelledError:
         source = sender.exception() if sender.done() and not sender.cancelled() else None
         if isinstance(source, SourceFailed) and source.__cause__ is not None:

@@ -55,9 +55,10 @@ async def exchange(
         except (AioRpcError, asyncio.CancelledError) as error:
             if sending is not None and sending.failure is not None:
                 raise sending.failure from None
-            if isinstance(error, AioRpcError):
-                raise from_rpc_error(await ending.meant(error), method.partition("/")[0]) from None
-            raise
+            if not isinstance(error, AioRpcError):
+                raise
+            if (meant := await ending.meant(error)) is not None:
+                raise from_rpc_error(meant, method.partition("/")[0]) from None
         finally:
             # Leaving the loop does not do it, nor does the end of the task that reads.
             call.cancel()
