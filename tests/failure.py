@@ -5,6 +5,24 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from services.client.ending import Ending
+
+
+async def received(call, seen=None):
+    """All answers of a streaming call. Raises the status that the server sent, also while more was being written.
+
+    seen: a list that has those that came even when the call fails.
+    """
+    seen = [] if seen is None else seen
+    ending = Ending(call)
+    try:
+        async for answer in call:
+            seen.append(answer)
+    except grpc.aio.AioRpcError as error:
+        if (meant := await ending.meant(error)) is not None:
+            raise meant from None
+    return seen
+
 
 async def failure(call):
     """The status code of a call that must fail, and its ErrorInfo, BadRequest and RetryInfo."""

@@ -20,7 +20,7 @@ from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
 from maas.speech.v1 import live_pb2, speaker_pb2, speech_pb2, speech_pb2_grpc, synthesis_pb2
 from maas.type.v1 import media_pb2
 from services.mesh.durations import to_seconds
-from tests.failure import failure, refusal
+from tests.failure import failure, received, refusal
 
 SAMPLES = Path(__file__).parents[2] / ".build/samples"
 SECONDS = 60
@@ -187,16 +187,7 @@ async def test_which_of_two_recordings(speech):
 
 def live(*messages: live_pb2.StreamingRecognizeRequest):
     async def read(speech) -> None:
-        for tries_left in reversed(range(5)):
-            try:
-                async for _ in speech.StreamingRecognize(iter(messages), timeout=SECONDS):
-                    pass
-            except grpc.aio.AioRpcError as error:
-                # grpc.aio loses the status of a call to which it is still writing (grpc/grpc#36066).
-                if error.code() is not grpc.StatusCode.INTERNAL or not tries_left:
-                    raise
-            else:
-                return
+        await received(speech.StreamingRecognize(iter(messages), timeout=SECONDS))
 
     return read
 

@@ -8,7 +8,7 @@ import pytest
 
 from maas.router.v1 import router_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
-from tests.failure import failure
+from tests.failure import failure, received
 from tests.integration.router_mesh import SPEECH, Mesh
 
 ROOT = Path(__file__).parents[2]
@@ -84,17 +84,13 @@ async def test_a_stream_can_be_run_whole(stub):
 
 async def test_a_failure_in_the_middle_keeps_what_came_before(stub):
     """The answers before it are delivered; the status is the service's own, naming graph and node."""
-    answers = []
-
-    async def call():
-        async for answer in stub.StreamingRunGraph(iter([config(), item(b"good"), item(b"\xff")])):
-            answers.append(told(answer))  # noqa: PERF401 - what came before the failure is kept
-
-    code, info, bad, _ = await failure(call())
+    answers: list[pb.StreamingRunGraphResponse] = []
+    call = stub.StreamingRunGraph(iter([config(), item(b"good"), item(b"\xff")]))
+    code, info, bad, _ = await failure(received(call, answers))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert bad.field_violations[0].field == "audio_content"
     assert (info.metadata["graph"], info.metadata["node"]) == ("speak-across-languages", "hear")
-    assert set(answers) <= {"transcript good", "translation <good>", "audio <good>"}
+    assert set(map(told, answers)) <= {"transcript good", "translation <good>", "audio <good>"}
 
 
 @pytest.mark.parametrize(
@@ -110,12 +106,7 @@ async def test_a_failure_in_the_middle_keeps_what_came_before(stub):
 )
 async def test_a_wrong_message_is_refused_by_its_field(stub, requests, field):
     """INVALID_ARGUMENT names what is wrong with the stream."""
-
-    async def call():
-        async for _ in stub.StreamingRunGraph(iter(requests), timeout=BOUND_SECONDS):
-            pass
-
-    code, _, bad, _ = await failure(call())
+    code, _, bad, _ = await failure(received(stub.StreamingRunGraph(iter(requests), timeout=BOUND_SECONDS)))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in bad.field_violations] == [field]
 

@@ -18,7 +18,7 @@ from services.router.pipelines.graph import Graph
 from services.router.rpc import streaming
 from services.router.rpc.streaming import MAX_ITEM_BYTES, PIECE_BYTES, StreamingRpcs, run_whole
 from services.router.values import read_inputs, read_item
-from tests.failure import failure
+from tests.failure import failure, received
 
 ROUTER = "maas.router.v1.RouterService"
 ID = "7d9a7d4c-52c5-4c4c-a8f5-3b1c1a8e8a53"
@@ -127,7 +127,7 @@ def end_of(name):
 
 
 async def ask(stub, *requests):
-    return [answer async for answer in stub.StreamingRunGraph(iter(requests), timeout=20)]
+    return await received(stub.StreamingRunGraph(iter(requests), timeout=20))
 
 
 async def test_items_reach_their_streams(open_stub):
@@ -237,15 +237,10 @@ async def test_what_came_before_a_failure_counts(open_stub):
         raise errors.Unavailable("n: is gone", metadata={"node": "n"})
 
     stub = await open_stub(router(breaks))
-    came = []
-
-    async def call():
-        async for answer in stub.StreamingRunGraph(iter([config()]), timeout=20):
-            came.append(answer.item.value.text)  # noqa: PERF401 - what came before the failure is kept
-
-    code, info, _, _ = await failure(call())
+    came: list[pb.StreamingRunGraphResponse] = []
+    code, info, _, _ = await failure(received(stub.StreamingRunGraph(iter([config()]), timeout=20), came))
     assert (code, info.metadata["node"]) == (grpc.StatusCode.UNAVAILABLE, "n")
-    assert came == list(map(str, range(20)))
+    assert [answer.item.value.text for answer in came] == list(map(str, range(20)))
 
 
 async def test_a_client_who_goes(open_stub):

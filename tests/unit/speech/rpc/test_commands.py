@@ -17,7 +17,7 @@ from services.mesh.server import Servicer
 from services.mesh.testing import FakeInference, FakePreprocessor, known_models, serve
 from services.speech.pipelines.commands.recognizer import CommandRecognizer
 from services.speech.rpc.commands import CommandRpcs
-from tests.failure import failure
+from tests.failure import failure, received
 
 COMMANDS = ModelCard(
     name="commands",
@@ -97,7 +97,7 @@ async def streamed(stub, *parts, chunk=WINDOW * 4 * 5, **fields):
         for begin in range(0, len(content), chunk):
             yield pb.StreamingRecognizeCommandRequest(audio_content=content[begin : begin + chunk])
 
-    return [each async for each in stub.StreamingRecognizeCommand(requests(), timeout=10)]
+    return await received(stub.StreamingRecognizeCommand(requests(), timeout=10))
 
 
 def kinds(responses):
@@ -288,7 +288,7 @@ async def test_streams_that_are_refused(fields, field):
             await asyncio.Event().wait()
 
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            [each async for each in stub.StreamingRecognizeCommand(only_the_configuration(), timeout=10)]
+            await received(stub.StreamingRecognizeCommand(only_the_configuration(), timeout=10))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details().startswith(f"{field}: ")
 
@@ -308,6 +308,6 @@ async def test_messages_out_of_order(messages, says):
     async with speech() as stub:
         requests = [pb.StreamingRecognizeCommandRequest(**each) for each in messages]
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            [each async for each in stub.StreamingRecognizeCommand(iter(requests), timeout=10)]
+            await received(stub.StreamingRecognizeCommand(iter(requests), timeout=10))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert says in caught.value.details()

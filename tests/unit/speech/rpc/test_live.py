@@ -25,7 +25,7 @@ from services.speech.pipelines.live.recognizer import LiveRecognizer
 from services.speech.pipelines.recognition.transcriber import Transcriber
 from services.speech.pipelines.schedule import Schedule
 from services.speech.rpc.live import LiveRpcs
-from tests.failure import failure
+from tests.failure import failure, received
 from tests.unit.speech.pipelines.live.speakers import CARD, RATE, answer, ear, read, silence, speak
 
 FORMAT = media_pb2.AudioStreamFormat(encoding=media_pb2.AUDIO_STREAM_ENCODING_FLOAT32, sample_rate_hertz=RATE)
@@ -52,10 +52,7 @@ class Served:
 
     async def answers(self, requests: Requests, seen=None) -> list[pb.StreamingRecognizeResponse]:
         """All of them. seen: a list that has those that came even when the call fails."""
-        seen = [] if seen is None else seen
-        async for each in self.stub.StreamingRecognize(iter(requests), timeout=30):
-            seen.append(each)
-        return seen
+        return await received(self.stub.StreamingRecognize(iter(requests), timeout=30), seen)
 
     async def talk(self, samples=TALK, **config) -> list[pb.StreamingRecognizeResponse]:
         """All answers to a sound in chunks of a tenth of a second."""
