@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
+import grpc
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -25,3 +28,17 @@ def spans(_exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
     _exporter.clear()
     yield _exporter
     _exporter.clear()
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers and channels opened from here on hold 64 KiB of a stream that nobody reads.
+
+    gRPC enlarges that as it measures the way to the peer, on a busy machine up to all that there is to send.
+    """
+
+    def opened(open_one: Any, *args: Any, options: Any = (), **named: Any) -> Any:
+        return open_one(*args, options=[*(options or ()), ("grpc.http2.bdp_probe", 0)], **named)
+
+    for name in ("server", "insecure_channel"):
+        monkeypatch.setattr(grpc.aio, name, partial(opened, getattr(grpc.aio, name)))

@@ -206,6 +206,7 @@ async def test_a_caller_who_goes_while_it_is_not_reading(served):
         await served.idle()
 
 
+@pytest.mark.usefixtures("small_windows")
 async def test_a_reader_who_stops_makes_the_writer_stop(served):
     """Of a long video little is sent when nobody takes its frames; it goes on when they are taken."""
     noise = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)

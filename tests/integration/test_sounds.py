@@ -332,6 +332,7 @@ async def _all(events) -> list[SoundEvent]:
     return [event async for event in events]
 
 
+@pytest.mark.usefixtures("small_windows")
 async def test_a_reader_who_stops_makes_the_writer_stop(served):
     """Of a long stream little is sent when nobody takes what comes of it; it goes on when that is taken."""
     content = bytes(64 * 1024)

@@ -225,6 +225,7 @@ async def test_a_service_that_ends_first(channel):
     await requests.aclose()
 
 
+@pytest.mark.usefixtures("small_windows")
 async def test_answers_that_nobody_takes(channel, service):
     """They hold back the service, and that the requests."""
     sent = 0

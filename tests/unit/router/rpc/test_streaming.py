@@ -263,6 +263,7 @@ async def test_a_client_who_goes(open_stub):
         await runner.cancelled.wait()
 
 
+@pytest.mark.usefixtures("small_windows")
 async def test_a_client_who_does_not_read_is_slowed_down(open_stub):
     """What it sends is no longer taken when nothing is taken of what it gets, and then goes on."""
     stub = await open_stub(router(echo))
