@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from maas.type.v1 import model_pb2
 from services.mesh import errors
+from services.mesh.background import background
 
 log = structlog.get_logger()
 
@@ -191,10 +192,5 @@ def _default(cards: Iterable[ModelCard], language_code: str) -> ModelCard | None
 @asynccontextmanager
 async def watching(models: Models) -> AsyncIterator[Models]:
     """Keep the models up to date for as long as the block runs."""
-    task = asyncio.create_task(models.watch())
-    try:
+    async with background(models.watch()):
         yield models
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -67,6 +67,10 @@ class TritonSettings(BaseSettings):
         gt=0,
         description="calls to one model at once, abandoned ones included; those beyond it fail with RESOURCE_EXHAUSTED",
     )
+    triton_admission: bool = Field(
+        True,
+        description="whether a call that would be late by Triton's statistics is refused (RESOURCE_EXHAUSTED)",
+    )
     triton_poll_seconds: float = Field(2.0, gt=0, description="how often Triton is asked which models are ready")
 
 

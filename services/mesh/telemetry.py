@@ -16,7 +16,7 @@ import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -55,7 +55,13 @@ def start(service: str, settings: ServiceSettings) -> Telemetry:
     meters = MeterProvider(
         resource=Resource.create({"service.name": service}),
         metric_readers=[PrometheusMetricReader()],
-        views=[View(instrument_unit="s", aggregation=ExplicitBucketHistogramAggregation(_DURATION_BUCKETS))],
+        views=[
+            View(
+                instrument_type=Histogram,
+                instrument_unit="s",
+                aggregation=ExplicitBucketHistogramAggregation(_DURATION_BUCKETS),
+            )
+        ],
     )
     metrics.set_meter_provider(meters)
     host, _, port = settings.metrics_address.rpartition(":")

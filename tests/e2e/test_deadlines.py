@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import statistics
+import time
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from deploy.local.triton.processes import model_processes
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
@@ -68,3 +72,42 @@ async def test_callers_in_a_hurry_do_not_bring_triton_down(mesh, cancel):
         answer = await patient
     assert {result.sentiment for result in answer.results} == {nlp_pb2.SENTIMENT_POSITIVE}
     assert triton_processes(mesh) == before
+
+
+def refusal(error: grpc.aio.AioRpcError) -> tuple[str, float]:
+    """Reason and seconds to wait, as the details of an error tell them."""
+    reason, wait = "", 0.0
+    for detail in rpc_status.from_call(error).details if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED else ():
+        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            reason = info.reason
+        if detail.Unpack(retry):
+            wait = retry.retry_delay.ToMilliseconds() / 1000
+    return reason, wait
+
+
+async def test_calls_that_would_be_late_are_refused_before_they_reach_triton(mesh):
+    """64 callers with the time of eight: whom Triton's statistics give no chance is told so, and when to come back."""
+    async with grpc.aio.insecure_channel(mesh.address) as channel:
+        stub = nlp_pb2_grpc.NlpServiceStub(channel)
+
+        async def ask(name: str, seconds: float) -> tuple[str, float]:
+            contents = [f"{text} {name} {number}" for number, text in enumerate(CONTENTS)]  # which no cache knows
+            try:
+                await stub.AnalyzeSentiment(nlp_pb2.AnalyzeSentimentRequest(contents=contents), timeout=seconds)
+            except grpc.aio.AioRpcError as error:
+                return refusal(error)
+            return "", 0.0
+
+        refused: list[tuple[str, float]] = []
+        async with asyncio.timeout(60):
+            while not refused:
+                took = []
+                for number in range(10):
+                    began = time.monotonic()
+                    await ask(f"{began} {number}", 20)
+                    took.append(time.monotonic() - began)
+                limit = 8 * statistics.median(took)
+                ended = await asyncio.gather(*(ask(f"{limit} {number}", limit) for number in range(64)))
+                refused = [end for end in ended if end[0] == "WAIT_TOO_LONG"]
+        assert all(seconds > 0 for _, seconds in refused)

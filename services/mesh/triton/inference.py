@@ -1,4 +1,4 @@
-"""The adapter to Triton Inference Server: the only importer of tritonclient.
+"""Runs models on Triton Inference Server.
 
 It speaks the KServe v2 gRPC protocol through tritonclient's generated stub on our own channel, with raw tensors.
 """
@@ -21,10 +21,14 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from services.mesh import errors, kserve, telemetry
+from services.mesh.background import background
 from services.mesh.channel import open_channel
 from services.mesh.client import client_span, trace_metadata
 from services.mesh.models import ModelCard
 from services.mesh.status import from_rpc_error
+from services.mesh.triton.failure import to_error
+from services.mesh.triton.statistics import Statistics
+from services.mesh.triton.waits import Waits
 
 if TYPE_CHECKING:
     from services.mesh.deadline import Deadline
@@ -39,9 +43,6 @@ _ADMIN_SECONDS = 5.0
 # A stream that says nothing for so long is asked after.
 _SILENCE_SECONDS = 1.0
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
-
-# How our models' texts begin that say what is wrong with a request: a stream of Triton's carries no code.
-_REFUSED = "[INVALID_ARGUMENT] "
 # The parameter with which Triton marks the last response to a request.
 _FINAL = "triton_final_response"
 
@@ -57,6 +58,9 @@ class TritonInference:
         self._tasks: set[asyncio.Task[pb.ModelInferResponse]] = set()
         # Models that tell when they ran; asking another for it would fail the call.
         self._timed: set[str] = set()
+        # Of the models that answer once; the queues of the others are inside them.
+        self._instances: dict[str, int] = {}
+        self.waits = Waits(self._inflight)
 
     async def infer(
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
@@ -64,6 +68,8 @@ class TritonInference:
         """Run a model once; see services.mesh.ports.Inference."""
         timeout = deadline.require_seconds()
         self._require_room(model)
+        if self._settings.triton_admission:
+            self.waits.require_time(model, deadline)
         with client_span(f"{SERVICE}/ModelInfer") as span:
             timed = span.is_recording() and model in self._timed
             span.set_attribute("maas.model", model)
@@ -169,13 +175,23 @@ class TritonInference:
     def _forget(self, model: str, task: asyncio.Task[pb.ModelInferResponse]) -> None:
         self._inflight[model] -= 1
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # Seen, so that asyncio does not complain about an answer nobody waited for.
+        # Seen, so that asyncio does not complain about an answer nobody waited for.
+        if not task.cancelled() and task.exception() is None:
+            self.waits.answered(model)
 
     async def drain(self) -> None:
         """Wait until the calls that were abandoned have ended."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def called(self) -> dict[str, int]:
+        """The models whose queues are Triton's and that were called since it was last asked, with their instances."""
+        return {
+            model: instances
+            for model, instances in self._instances.items()
+            # Also once after the last call, whose work is then in the statistics.
+            if self._inflight[model] or self.waits.has_news(model)
+        }
 
     async def list_models(self, known: Mapping[str, ModelCard]) -> tuple[dict[str, ModelCard], set[str]]:
         """The models that carry a catalog entry; see services.mesh.models.ModelSource."""
@@ -203,6 +219,11 @@ class TritonInference:
             self._timed.add(name)
         else:
             self._timed.discard(name)
+        if response.config.model_transaction_policy.decoupled:
+            self._instances.pop(name, None)
+        else:
+            groups = response.config.instance_group
+            self._instances[name] = sum(group.count * max(1, len(group.gpus)) for group in groups) or 1
         known = {"name": name, "version": version, "max_batch_size": response.config.max_batch_size}
         return ModelCard.model_validate({**json.loads(entry.string_value), **known})
 
@@ -220,43 +241,10 @@ async def open_triton(settings: TritonSettings) -> AsyncIterator[TritonInference
     )
     async with channel:
         inference = TritonInference(channel, settings)
-        yield inference
-        await inference.drain()
-
-
-def to_error(code: grpc.StatusCode, text: str, model: str) -> errors.MeshError:
-    """What a failed call to a model means to our callers. code: UNKNOWN when it came inside a stream, which has none.
-
-    Triton's own text names paths: it stays inside. What a model of ours says to its caller is passed on.
-    """
-    _, refused, complaint = text.partition(_REFUSED)
-    if refused:
-        return errors.InvalidArgument(f"model {model!r}: {complaint[:500]}", metadata={"model": model})
-    return _triton_error(code, text.lower(), model)
-
-
-def _triton_error(code: grpc.StatusCode, said: str, model: str) -> errors.MeshError:
-    metadata = {"model": model}
-    in_stream = code is grpc.StatusCode.UNKNOWN
-    if "maximum queue size" in said and (in_stream or code is grpc.StatusCode.UNAVAILABLE):
-        return errors.Exhausted(f"the queue of model {model!r} is full", metadata=metadata, retry_after_seconds=1)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in said:
-        return errors.DeadlineExceeded(f"model {model!r} did not answer in time", metadata=metadata)
-    # A model that is being loaded is not known either, with this text.
-    loading = "has no available versions" in said
-    unknown = code is grpc.StatusCode.NOT_FOUND or (in_stream and "request for unknown model" in said)
-    if unknown and not loading:
-        return errors.NotFound(f"Triton has no model {model!r}", reason="MODEL_NOT_FOUND", metadata=metadata)
-    if code is grpc.StatusCode.CANCELLED:
-        return errors.Cancelled("the call was cancelled", metadata=metadata)
-    if loading or code is grpc.StatusCode.UNAVAILABLE or "stub process" in said or "is being unloaded" in said:
-        return errors.Unavailable(
-            f"model {model!r} is loading or restarting",
-            reason="MODEL_UNAVAILABLE",
-            metadata=metadata,
-            retry_after_seconds=1,
-        )
-    return errors.Internal(f"model {model!r} failed", reason="MODEL_FAILED", metadata=metadata)
+        statistics = Statistics(settings.triton_address, inference.waits)
+        async with background(statistics.watch(inference.called)):
+            yield inference
+            await inference.drain()
 
 
 def _request(model: str, inputs: Mapping[str, Array], outputs: Sequence[str], timeout: float) -> pb.ModelInferRequest:

@@ -1,0 +1,5 @@
+"""The adapter to Triton Inference Server: the only importer of tritonclient."""
+
+from services.mesh.triton.inference import EXECUTION_NS, TritonInference, open_triton
+
+__all__ = ["EXECUTION_NS", "TritonInference", "open_triton"]

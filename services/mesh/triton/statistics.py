@@ -1,0 +1,105 @@
+"""Asks every replica of Triton what it has done, while it is called."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+
+import grpc.aio
+from opentelemetry import metrics
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from services.mesh.channel import open_channel
+from services.mesh.triton.waits import Served, Waits
+
+_PERIOD_SECONDS = 1.0
+_TIMEOUT_SECONDS = 5.0
+_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+# Of these replicas the statistics are read; the others are taken to be like them.
+_MAX_REPLICAS = 32
+
+
+class Statistics:
+    """Tells `waits` how fast models answer. Each replica has a channel of its own: a sum needs all of them."""
+
+    def __init__(self, address: str, waits: Waits) -> None:
+        """address: as of a channel: host:port, dns:///name:port, or ipv4:host:port,host:port."""
+        self._address = address
+        self._waits = waits
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def watch(self, called: Callable[[], Mapping[str, int]]) -> None:
+        """Learn for ever; run it as a task. Triton is only asked while it is called.
+
+        called: the models that were called since, with the instances that each replica has of them.
+        """
+        _export(self._waits)
+        try:
+            while True:
+                await asyncio.sleep(_PERIOD_SECONDS)
+                if models := called():
+                    await self._find()
+                    for model, instances in models.items():
+                        self._waits.observe(model, await self._ask(model), instances)
+        finally:
+            for channel in self._channels.values():
+                await channel.close()
+
+    async def _find(self) -> None:
+        with suppress(OSError):  # a name server that is away for a moment: the replicas are those that were
+            found = await replicas(self._address)
+            for gone in self._channels.keys() - found:
+                await self._channels.pop(gone).close()
+            for new in found - self._channels.keys():
+                self._channels[new] = open_channel(new, service="", max_message_bytes=_MAX_MESSAGE_BYTES, retries=False)
+
+    async def _ask(self, model: str) -> dict[str, Served]:
+        """By replica; who does not answer is left out."""
+        asked = await asyncio.gather(
+            *(_served(channel, model) for channel in self._channels.values()), return_exceptions=True
+        )
+        return {
+            replica: served for replica, served in zip(self._channels, asked, strict=True) if isinstance(served, Served)
+        }
+
+
+async def replicas(address: str) -> set[str]:
+    """host:port of each server that a channel to this address would reach. Raises OSError when a name is unknown."""
+    if address.startswith("ipv4:"):
+        return set(address.removeprefix("ipv4:").split(",")[:_MAX_REPLICAS])
+    if not address.startswith("dns:"):
+        return {address}
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    known = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+    found = sorted({str(where[0]) for *_, where in known})[:_MAX_REPLICAS]
+    return {f"[{each}]:{port}" if ":" in each else f"{each}:{port}" for each in found}
+
+
+async def _served(channel: grpc.aio.Channel, model: str) -> Served:
+    """The sum over a model's versions."""
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    said = await stub.ModelStatistics(pb.ModelStatisticsRequest(name=model), timeout=_TIMEOUT_SECONDS)
+    versions = said.model_stats
+    return Served(
+        calls=sum(version.inference_stats.success.count for version in versions),
+        executions=sum(version.execution_count for version in versions),
+        busy_seconds=sum(batch.compute_infer.ns for version in versions for batch in version.batch_stats) / 1e9,
+    )
+
+
+def _export(waits: Waits) -> None:
+    """What an autoscaler goes by."""
+
+    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        for model, seconds in waits.predictions().items():
+            yield metrics.Observation(seconds, {"maas.model": model})
+
+    metrics.get_meter("maas.triton").create_observable_gauge(
+        "maas.triton.predicted_wait",
+        [observe],
+        unit="s",
+        description="Time that a call of a model would wait in Triton now; those that it makes late are refused.",
+    )
