@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import structlog
 from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServicerContext
 from grpc_status import rpc_status
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.mesh import errors
@@ -143,16 +143,18 @@ def _reader(handler: Any, idle_seconds: float) -> Callable[[Any], Any]:
 
 @asynccontextmanager
 async def tracing(call: Call) -> AsyncIterator[None]:
-    """A server span that continues the caller's trace."""
+    """A server span that continues the caller's trace, with the caller's baggage around the handler."""
     parent = propagate.extract({str(key): value for key, value in call.context.invocation_metadata() or ()})
-    with _tracer.start_as_current_span(
-        call.method,
-        context=parent,
-        kind=SpanKind.SERVER,
-        attributes={"rpc.system.name": "grpc", "rpc.method": call.method},
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
+    with (
+        _inside(parent),
+        _tracer.start_as_current_span(
+            call.method,
+            kind=SpanKind.SERVER,
+            attributes={"rpc.system.name": "grpc", "rpc.method": call.method},
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span,
+    ):
         failure: BaseException | None = None
         try:
             yield
@@ -168,6 +170,15 @@ async def tracing(call: Call) -> AsyncIterator[None]:
                 # A caller's mistake is not the server's error (semantic conventions for gRPC servers).
                 if code in _SERVER_FAULTS:
                     span.set_status(StatusCode.ERROR, code.name)
+
+
+@contextmanager
+def _inside(parent: context.Context) -> Iterator[None]:
+    token = context.attach(parent)
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 _SERVER_FAULTS = {

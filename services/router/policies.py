@@ -19,6 +19,7 @@ from opentelemetry import metrics
 from maas.router.v1 import traffic_pb2 as pb
 from services.mesh import errors
 from services.mesh.deadline import Deadline
+from services.mesh.priority import low_priority
 from services.mesh.status import code_of
 from services.router.compiling.expressions import Computed, Expression
 from services.router.pipelines.documents import TRAFFIC, Document, Store
@@ -46,6 +47,8 @@ _CALLERS_FAULTS = {
 # Not the caller but the policy named what is missing, or cannot take the call.
 VERSION_DIFFERS = "VERSION_DIFFERS"
 _POLICYS_FAULTS = {"MODEL_NOT_FOUND", "GRAPH_NOT_FOUND", "GRAPH_VERSION_NOT_FOUND", "GRAPH_BROKEN", VERSION_DIFFERS}
+# Nor the variant: a mirrored call is let in when a model has nothing else to do.
+_NOBODYS_FAULTS = {"NO_IDLE_TIME"}
 
 _Outcome = Literal["answered", "failed", "refused"]
 
@@ -219,8 +222,9 @@ class Policies:
             # The caller's deadline is no measure: it may be all but over.
             limit = min(1 + 3 * seconds, _SHADOW_SECONDS)
             try:
-                async with asyncio.timeout(limit):
-                    shadow = await call(Deadline.after(limit))
+                with low_priority():
+                    async with asyncio.timeout(limit):
+                        shadow = await call(Deadline.after(limit))
             except Exception as error:
                 if not isinstance(error, (errors.MeshError, TimeoutError)):
                     log.exception("a mirrored call broke", target=active.policy.target)
@@ -271,7 +275,8 @@ def _same_but_for_canary(one: Policy, other: Policy) -> bool:
 def _outcome(error: BaseException) -> _Outcome:
     """Failed by the mesh's fault, or refused: by the caller's fault, or cancelled."""
     if isinstance(error, errors.MeshError):
-        refused = code_of(error) in _CALLERS_FAULTS and error.reason not in _POLICYS_FAULTS
+        callers = code_of(error) in _CALLERS_FAULTS and error.reason not in _POLICYS_FAULTS
+        refused = callers or error.reason in _NOBODYS_FAULTS
     else:
         refused = isinstance(error, asyncio.CancelledError)
     return "refused" if refused else "failed"

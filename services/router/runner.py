@@ -34,18 +34,18 @@ class Runner:
         self._durations = durations
         self._observer = observer
 
-    def graph(self, name: str) -> Graph:
+    async def graph(self, name: str) -> Graph:
         """A graph as declared. name: of a graph, or NAME@VERSION. Raises NotFound."""
-        return self._registry.pick(name).compiled.graph
+        return (await self._registry.find(name)).compiled.graph
 
-    def prepare(self, name: str, given: Mapping[str, pb.Value], *, routing_key: str = "") -> Prepared:
+    async def prepare(self, name: str, given: Mapping[str, pb.Value], *, routing_key: str = "") -> Prepared:
         """Find a graph and check the inputs that are no streams.
 
         name: of a graph, or NAME@VERSION. Raises NotFound, and InvalidArgument naming the inputs.
         """
         if len(routing_key.encode()) > MAX_KEY_BYTES:
             raise errors.InvalidArgument.field("routing_key", f"takes {MAX_KEY_BYTES} bytes at most")
-        runnable = self._registry.pick(name)
+        runnable = await self._registry.find(name)
         graph = runnable.compiled.graph
         return Prepared(self, runnable, "@" in name, dict(given), read_inputs(graph.inputs, given), routing_key)
 

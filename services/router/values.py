@@ -34,6 +34,10 @@ _TYPES: dict[str, pb.ValueKind.ValueType] = {
 # What is told back of unknown names, as errors travel in small trailers.
 _SHOWN_LETTERS = 64
 _SHOWN_NAMES = 8
+# Items are kept in buffers of a few each.
+MAX_ITEM_TEXT_BYTES = 1024 * 1024
+# Expressions would cut it off there.
+_NO_TEXT = "holds a zero character, which no text has; give it as data"
 _LIST = re.compile(r"LIST<(.+)>")
 
 
@@ -98,6 +102,8 @@ def read_inputs(declared: Mapping[str, Input], given: Mapping[str, pb.Value]) ->
             violations.append(errors.Violation(f"inputs.{name}", f"is missing; give it as {each.kind}"))
         elif not each.kind.admits(value):
             violations.append(errors.Violation(f"inputs.{name}", f"must be given as {each.kind}"))
+        elif isinstance(value, str) and "\0" in value:
+            violations.append(errors.Violation(f"inputs.{name}", _NO_TEXT))
         values[name] = _as_kind(each.kind, value)
     if violations:
         text = "; ".join(f"{violation.field} {violation.description}" for violation in violations)
@@ -110,6 +116,12 @@ def read_item(name: str, declared: Input, given: pb.Value) -> object:
     value = _plain(given)
     if not declared.kind.admits(value):
         raise errors.InvalidArgument.field(f"inputs.{name}", f"takes items given as {declared.kind}")
+    if isinstance(value, str):
+        if len(value.encode()) > MAX_ITEM_TEXT_BYTES:
+            text = f"takes texts of {MAX_ITEM_TEXT_BYTES} bytes at most; send several, or data"
+            raise errors.InvalidArgument.field(f"inputs.{name}", text)
+        if "\0" in value:
+            raise errors.InvalidArgument.field(f"inputs.{name}", _NO_TEXT)
     return _as_kind(declared.kind, value)
 
 

@@ -9,6 +9,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.mesh import errors
+from services.mesh.client import trace_metadata
+from services.mesh.priority import is_low_priority, low_priority
 from services.mesh.server import Servicer
 from services.mesh.testing import serve
 from tests.failure import failure
@@ -266,3 +268,18 @@ async def test_a_request_that_is_no_message_is_the_caller_s_mistake(kind):
         assert await ask(channel, HealthCheckRequest(service="hello").SerializeToString()) == b"hello"
         code, info, _, _ = await failure(ask(channel, b"\x0a\x02\xff\xfe"))
     assert (code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_caller_s_priority_goes_with_the_call(kind):
+    """A call that was made with low priority is handled as one, the next without it is not."""
+    seen = []
+
+    async def act(_):
+        seen.append(is_low_priority())
+
+    async with echo(act) as (channel, _):
+        with low_priority():
+            await call(channel, kind, metadata=trace_metadata())
+        await call(channel, kind, metadata=trace_metadata())
+    assert seen == [True, False]

@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from services.mesh import errors, kserve
 from services.mesh.deadline import Deadline
+from services.mesh.priority import low_priority
 from services.mesh.settings import TritonSettings
 from services.mesh.triton import EXECUTION_NS, open_triton
 
@@ -235,6 +236,28 @@ async def test_triton_that_is_gone_is_unavailable():
         assert caught.value.retry_after_seconds
         with pytest.raises(errors.Unavailable):
             await inference.list_models({})
+
+
+async def test_low_priority_waits_for_all_others():
+    """While a call is under way another goes beside it, and one of low priority only after both."""
+    implementation = Triton(wait=True)
+
+    async def unhurried(inference):
+        with low_priority():
+            await infer(inference, low=np.int32([1]))
+
+    async with triton(implementation) as inference:
+        calls = [asyncio.create_task(infer(inference))]
+        await asyncio.wait_for(implementation.entered.wait(), 5)
+        low = asyncio.create_task(unhurried(inference))
+        await asyncio.sleep(0)
+        implementation.entered.clear()
+        calls.append(asyncio.create_task(infer(inference)))
+        await asyncio.wait_for(implementation.entered.wait(), 5)
+        assert [request.inputs[0].name for request in implementation.requests] == ["x", "x"]
+        implementation.leave.set()
+        await asyncio.gather(low, *calls)
+    assert [request.inputs[0].name for request in implementation.requests] == ["x", "x", "low"]
 
 
 def stream(inference, seconds=5.0):

@@ -25,8 +25,10 @@ from services.mesh.background import background
 from services.mesh.channel import open_channel
 from services.mesh.client import client_span, trace_metadata
 from services.mesh.models import ModelCard
+from services.mesh.priority import is_low_priority
 from services.mesh.status import from_rpc_error
 from services.mesh.triton.failure import to_error
+from services.mesh.triton.idle import IdleTime
 from services.mesh.triton.statistics import Statistics
 from services.mesh.triton.waits import Waits
 
@@ -60,16 +62,15 @@ class TritonInference:
         self._timed: set[str] = set()
         # Of the models that answer once; the queues of the others are inside them.
         self._instances: dict[str, int] = {}
+        self._idle_time = IdleTime(self._inflight, settings.triton_max_inflight)
         self.waits = Waits(self._inflight)
 
     async def infer(
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
     ) -> dict[str, Array]:
         """Run a model once; see services.mesh.ports.Inference."""
+        await self._admit(model, deadline)
         timeout = deadline.require_seconds()
-        self._require_room(model)
-        if self._settings.triton_admission:
-            self.waits.require_time(model, deadline)
         with client_span(f"{SERVICE}/ModelInfer") as span:
             timed = span.is_recording() and model in self._timed
             span.set_attribute("maas.model", model)
@@ -88,8 +89,8 @@ class TritonInference:
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
     ) -> AsyncGenerator[dict[str, Array], None]:
         """Run a decoupled model; see services.mesh.ports.Inference. The server bears that these calls are cancelled."""
+        await self._admit(model, deadline)
         timeout = deadline.require_seconds()
-        self._require_room(model)
         self._inflight[model] += 1
         try:
             # Not the current span: between two pieces the caller's code runs, whose spans are no part of this call.
@@ -119,7 +120,7 @@ class TritonInference:
             if last:
                 yield last
         finally:
-            self._inflight[model] -= 1
+            self._end(model)
 
     async def _responses(
         self, call: grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse], model: str
@@ -139,8 +140,13 @@ class TritonInference:
                 return
             yield response
 
-    def _require_room(self, model: str) -> None:
-        """Raise Exhausted when as many calls as may be are under way."""
+    async def _admit(self, model: str, deadline: Deadline) -> None:
+        """Raise Exhausted when as many calls as may be are under way, or when this one would be late.
+
+        One of low priority waits here until it delays nobody.
+        """
+        if is_low_priority():
+            await self._idle_time.turn(model, self._instances.get(model, 1), deadline)
         limit = self._settings.triton_max_inflight
         if self._inflight[model] >= limit:
             raise errors.Exhausted(
@@ -148,6 +154,12 @@ class TritonInference:
                 metadata={"model": model, "limit": str(limit)},
                 retry_after_seconds=1,
             )
+        if self._settings.triton_admission:
+            self.waits.require_time(model, deadline)
+
+    def _end(self, model: str) -> None:
+        self._inflight[model] -= 1
+        self._idle_time.ended(model, self._instances.get(model, 1))
 
     async def _call(self, request: pb.ModelInferRequest, seconds: float) -> pb.ModelInferResponse:
         """Send the request, keeping our deadline and cancellation from a server that cannot bear them.
@@ -173,7 +185,7 @@ class TritonInference:
             ) from None
 
     def _forget(self, model: str, task: asyncio.Task[pb.ModelInferResponse]) -> None:
-        self._inflight[model] -= 1
+        self._end(model)
         self._tasks.discard(task)
         # Seen, so that asyncio does not complain about an answer nobody waited for.
         if not task.cancelled() and task.exception() is None:

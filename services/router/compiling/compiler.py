@@ -71,7 +71,11 @@ def load(directory: Path) -> dict[str, CompiledGraph]:
         raise wrong(str(directory), "", "is no folder; set ROUTER_GRAPHS_DIRECTORY to the folder of the graphs")
     graphs = {}
     for path in sorted(directory.glob("*.yaml")):
-        source = read(path.read_text("utf-8"), source=path.name)
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            raise wrong(path.name, "", "is no UTF-8 text") from None
+        source = read(text, source=path.name)
         if source.graph.name != path.stem:
             raise wrong(path.name, "name", f"the graph is called {source.graph.name!r}; name it as its file")
         graphs[source.graph.name] = compile_graph(source.graph, source=path.name, line=source.line)

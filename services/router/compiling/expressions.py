@@ -35,7 +35,8 @@ _PLAIN_PATH = re.compile(r"[a-z]\w*(\.[a-z]\w*)*")
 # Comments as well, and these first: a text may have slashes, and a comment an apostrophe.
 _TEXTS = re.compile(r"""//[^\n]*|\w?(\"{3}.*?\"{3}|'{3}.*?'{3}|"(\\.|[^"\\])*"|'(\\.|[^'\\])*')""", re.DOTALL)
 _WORD = re.compile(r"\w+")
-_NAME = re.compile(r"(?<![\w.])(?:(?:inputs|failed)\s*\.\s*)?[a-z_]\w*")
+# Not what follows a value and a dot; a dot before all else is CEL's way to name a variable for certain.
+_NAME = re.compile(r"(?<!\w)(?<![\w)\]}\"'?]\.)(?:(?:inputs|failed)\s*\.\s*)?[a-z_]\w*")
 
 
 class ExpressionError(ValueError):

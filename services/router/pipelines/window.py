@@ -1,11 +1,11 @@
-"""What was measured in the last minute."""
+"""What was measured lately."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 
-_SECONDS = 60.0
+MINUTE_SECONDS = 60.0
 _KEPT = 512
 # For so long a quantile is not computed again.
 _FRESH_SECONDS = 0.1
@@ -14,7 +14,9 @@ _FRESH_SECONDS = 0.1
 class Window:
     """Durations of the last minute, 512 at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = MINUTE_SECONDS) -> None:
+        """seconds: what is older does not count."""
+        self._seconds = seconds
         self._kept: deque[tuple[float, float]] = deque(maxlen=_KEPT)
         self._sorted: list[float] = []
         self._sorted_at = float("-inf")
@@ -47,7 +49,7 @@ class Window:
         now = self.now()
         if now - self._sorted_at < _FRESH_SECONDS:
             return
-        while self._kept and self._kept[0][0] < now - _SECONDS:
+        while self._kept and self._kept[0][0] < now - self._seconds:
             self._kept.popleft()
         self._sorted = sorted(seconds for _, seconds in self._kept)
         self._sorted_at = now

@@ -80,7 +80,7 @@ class GraphRpcs(router_pb2_grpc.RouterServiceServicer):
                 reason="GRAPH_ALREADY_EXISTS",
             )
         self._registry.adopt(compiled)
-        async with _until(budget(context)):
+        async with until(budget(context)):
             document = await store.create(GRAPH, name, to_json(compiled.graph), compiled.version)
         return pb.CreateGraphResponse(graph=_filled(to_proto(compiled.graph), compiled.version, document))
 
@@ -91,7 +91,7 @@ class GraphRpcs(router_pb2_grpc.RouterServiceServicer):
         name = compiled.graph.name
         self._require_own(name)
         self._registry.adopt(compiled)
-        async with _until(budget(context)):
+        async with until(budget(context)):
             document = await store.put(
                 GRAPH, name, to_json(compiled.graph), compiled.version, etag=request.etag or request.graph.etag
             )
@@ -101,7 +101,7 @@ class GraphRpcs(router_pb2_grpc.RouterServiceServicer):
         """A graph less."""
         store, name = require_store(self._store), _required(request.name)
         self._require_own(name)
-        async with _until(budget(context)):
+        async with until(budget(context)):
             await store.delete(GRAPH, name, etag=request.etag)
         return pb.DeleteGraphResponse()
 
@@ -228,7 +228,8 @@ def _required(name: str) -> str:
 
 
 @asynccontextmanager
-async def _until(deadline: Deadline) -> AsyncIterator[None]:
+async def until(deadline: Deadline) -> AsyncIterator[None]:
+    """Bound what is asked of the store. Raises DeadlineExceeded."""
     try:
         async with asyncio.timeout(deadline.require_seconds()):
             yield

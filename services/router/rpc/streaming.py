@@ -44,7 +44,7 @@ class StreamingRpcs(router_pb2_grpc.RouterServiceServicer):
         deadline = budget(context, default_seconds=LONGEST_SECONDS)
         config = await first_config(request_iterator)
         echo = request_id(config)
-        prepared = self._runner.prepare(config.graph, config.inputs, routing_key=config.routing_key)
+        prepared = await self._runner.prepare(config.graph, config.inputs, routing_key=config.routing_key)
         async with aclosing(_answers(prepared, request_iterator, deadline)) as answers:
             async for answer in answers:
                 if answer.HasField("end"):
@@ -138,9 +138,9 @@ async def run_whole(
     Raises what the runner and the graph's nodes raise, InvalidArgument for a stream that is missing or of the wrong
     kind, and Exhausted when the outputs are too large.
     """
-    declared = runner.graph(name).inputs
+    declared = (await runner.graph(name)).inputs
     streaming = {key for key, each in declared.items() if each.stream}
-    prepared = runner.prepare(
+    prepared = await runner.prepare(
         name, {key: value for key, value in given.items() if key not in streaming}, routing_key=routing_key
     )
     streams = {key: _each(_pieces(prepared, key, given)) for key in streaming}

@@ -12,7 +12,7 @@ from services.router.pipelines.documents import TRAFFIC, Document, Store
 from services.router.pipelines.traffic.policy import Policy
 from services.router.policies import Policies
 from services.router.registry import Registry
-from services.router.rpc.graphs import require_store
+from services.router.rpc.graphs import require_store, until
 from services.router.runner import stream_inputs
 from services.router.traffic_documents import GRAPHS, from_document, read_policy, to_body, variants
 
@@ -53,7 +53,8 @@ class TrafficRpcs(router_pb2_grpc.RouterServiceServicer):
         store = require_store(self._store)
         policy = read_policy(request.policy)
         await self._require_variants(policy, context)
-        document = await _set(store, request.policy)
+        async with until(budget(context)):
+            document = await _set(store, request.policy)
         return pb.SetTrafficPolicyResponse(policy=from_document(document))
 
     async def DeleteTrafficPolicy(
@@ -61,7 +62,8 @@ class TrafficRpcs(router_pb2_grpc.RouterServiceServicer):
     ) -> pb.DeleteTrafficPolicyResponse:
         """The default answers again."""
         store = require_store(self._store)
-        await store.delete(TRAFFIC, _required(request.target), etag=request.etag)
+        async with until(budget(context)):
+            await store.delete(TRAFFIC, _required(request.target), etag=request.etag)
         return pb.DeleteTrafficPolicyResponse()
 
     async def _require_variants(self, policy: Policy, context: Context) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from maas.router.v1 import traffic_pb2 as pb
 from services.mesh import errors
+from services.mesh.priority import is_low_priority
 from services.router.pipelines.documents import TRAFFIC, Document
 from services.router.policies import Policies
 from services.router.traffic_documents import to_body
@@ -177,6 +178,32 @@ async def test_a_mirrored_call_has_a_deadline_of_its_own(store, policies):
     await settle(policies)
     assert limits["old"] is None
     assert 0 < limits["shadow"].remaining_seconds() < 30
+
+
+async def test_a_mirrored_call_is_of_low_priority(store, policies):
+    """It waits for all others wherever it goes; the call itself does not."""
+    await setting(store, shadow=pb.ShadowPolicy(variant="shadow", share=1))
+    low = {}
+
+    async def call(variant, _):
+        low[variant] = is_low_priority()
+
+    await policies.through(TARGET, "", "old", call)
+    await settle(policies)
+    assert low == {"old": False, "shadow": True}
+
+
+async def test_a_model_without_idle_time_is_not_the_shadow_s_fault(store, policies):
+    """A mirrored call that was never let in is no error of its variant."""
+    await setting(store, shadow=pb.ShadowPolicy(variant="shadow", share=1))
+
+    async def call(variant, _):
+        if variant == "shadow":
+            raise errors.Exhausted("busy", reason="NO_IDLE_TIME")
+
+    await policies.through(TARGET, "", "old", call)
+    await settle(policies)
+    assert (seen(policies)["shadow"].calls, seen(policies)["shadow"].errors) == (1, 0)
 
 
 async def test_a_call_goes_on_with_its_choice_when_the_policy_goes(store, policies):

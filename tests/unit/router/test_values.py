@@ -10,7 +10,7 @@ from maas.router.v1 import router_pb2 as pb
 from maas.vision.v1 import vision_pb2
 from services.mesh import errors
 from services.router.pipelines.graph import Input, Kind
-from services.router.values import read_inputs, read_item, to_value
+from services.router.values import MAX_ITEM_TEXT_BYTES, read_inputs, read_item, to_value
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,22 @@ def test_items_of_a_stream():
     with pytest.raises(errors.InvalidArgument) as caught:
         read_item("sound", SOUND, pb.Value(text="x"))
     assert caught.value.violations[0].field == "inputs.sound"
+
+
+def test_a_text_with_a_zero_character_is_refused_by_name():
+    """Expressions would cut it off; the violation names the input and what to do."""
+    declared = {"text": Input(kind="text", summary="s")}
+    with pytest.raises(errors.InvalidArgument) as caught:
+        read_inputs(declared, {"text": pb.Value(text="a\0b")})
+    assert caught.value.violations[0].field == "inputs.text"
+    assert "zero character" in caught.value.message
+    with pytest.raises(errors.InvalidArgument, match="zero character"):
+        read_item("text", Input(kind="text", summary="s", stream=True), pb.Value(text="\0"))
+
+
+def test_the_texts_of_a_stream_are_bounded():
+    """A text of a mebibyte is an item, a longer one names the limit."""
+    declared = Input(kind="text", summary="s", stream=True)
+    assert len(read_item("text", declared, pb.Value(text="a" * MAX_ITEM_TEXT_BYTES))) == MAX_ITEM_TEXT_BYTES
+    with pytest.raises(errors.InvalidArgument, match=str(MAX_ITEM_TEXT_BYTES)):
+        read_item("text", declared, pb.Value(text="a" * (MAX_ITEM_TEXT_BYTES + 1)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from functools import partial
 
 from services.router.pipelines.window import Window
 
@@ -30,13 +32,13 @@ class Tally:
     """Calls that ended.
 
     errors: those that failed by the mesh's fault. refused: by the caller's, or cancelled. durations: of those that
-    succeeded, seconds.
+    succeeded last, seconds; however long ago, since a canary with all the traffic is compared with those before it.
     """
 
     calls: int = 0
     errors: int = 0
     refused: int = 0
-    durations: Window = field(default_factory=Window)
+    durations: Window = field(default_factory=partial(Window, math.inf))
     score: Mean = field(default_factory=Mean)
     agreement: Mean = field(default_factory=Mean)
 

@@ -182,6 +182,8 @@ def test_a_map_of_messages_means_to_cel_what_it_says():
         ("'''it's''' + hear.a", {"hear"}),
         (r"'\'' + hear.a + '\''", {"hear"}),
         ("hear.list.filter(x, x > 1)", {"hear", "x"}),
+        (".hear.x", {"hear"}),
+        ("[.hear.x, f(a).b, [c].d, {'e': 1}.f, ''.g]", {"hear", "f", "a", "c"}),
     ],
 )
 def test_names_in_an_expression(source, found):

@@ -50,14 +50,14 @@ class FakeRunner:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     keys: list = field(default_factory=list)
 
-    def graph(self, name):
+    async def graph(self, name):
         if name != "g":
             raise errors.NotFound.named("graph", name, ["g"])
         return self.graph_
 
-    def prepare(self, name, given, *, routing_key=""):
+    async def prepare(self, name, given, *, routing_key=""):
         self.keys.append(routing_key)
-        read_inputs(self.graph(name).inputs, given)
+        read_inputs((await self.graph(name)).inputs, given)
         compiled = SimpleNamespace(output_types={"audio": "BYTES", "heard": "STRING", "count": "INT"})
         return SimpleNamespace(
             graph=self.graph_,

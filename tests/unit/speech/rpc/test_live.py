@@ -187,7 +187,7 @@ async def test_interim_results(served: Served) -> None:
                 seen.append(response.result)
     await call.done_writing()
     [final] = finals(await rest(call))
-    assert len(seen) >= 4
+    assert len(seen) >= 2
     assert all(final.transcript.startswith(each.transcript) for each in seen)
     assert all(each.transcript.startswith(each.stable_transcript) for each in seen)
     assert seen[-1].stable_transcript

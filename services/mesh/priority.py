@@ -1,0 +1,30 @@
+"""Calls that may wait for all others: mirrored ones, and whatever a caller marks as such.
+
+The mark travels as W3C baggage beside the trace context, so that every service of the way knows it:
+`baggage: maas.priority=low`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import baggage, context
+
+_KEY = "maas.priority"
+_LOW = "low"
+
+
+@contextmanager
+def low_priority() -> Iterator[None]:
+    """The calls made inside the block are of low priority, here and in the services that they reach."""
+    token = context.attach(baggage.set_baggage(_KEY, _LOW))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def is_low_priority() -> bool:
+    """Whether what is being done now may wait for all others."""
+    return baggage.get_baggage(_KEY) == _LOW
