@@ -68,6 +68,8 @@ async def started(
     environment = {
         **os.environ,
         **found.environment,
+        # A line a call would be all that is seen.
+        f"{name.upper()}_LOG_LEVEL": "warning",
         f"{name.upper()}_LISTEN_ADDRESS": f"127.0.0.1:{port}",
         f"{name.upper()}_METRICS_ADDRESS": f"127.0.0.1:{port + 1}",
         **changed,
