@@ -20,7 +20,7 @@ COMMANDS = {
     "speech": ("speech", _SERVICES),
     "preprocess": ("preprocess", _SERVICES),
     "graph": ("graph", _COMPOSED),
-    "models": ("models", _COMPOSED),
+    "models": ("models.group", _COMPOSED),
 }
 
 

@@ -9,7 +9,7 @@ import typer
 
 from maas.nlp.v1 import nlp_pb2 as pb
 from services.cli.client import connect
-from services.cli.models import models_table
+from services.cli.models.listing import models_table
 from services.cli.nlp import findings
 from services.cli.options import TIMEOUT_SECONDS, Address, Json, Model, Timeout
 from services.cli.output import show

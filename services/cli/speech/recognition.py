@@ -17,7 +17,7 @@ from maas.speech.v1 import live_pb2, transcript_pb2
 from maas.speech.v1 import speech_pb2 as pb
 from maas.type.v1.media_pb2 import Audio
 from services.cli.client import connect
-from services.cli.models import models_table
+from services.cli.models.listing import models_table
 from services.cli.options import TIMEOUT_SECONDS, Address, Json, Model, Recording, Timeout, write
 from services.cli.output import bar, clock, errors, seconds, show, table, to_json
 from services.cli.sounds import Channels, Encoding, Raw, RawEncoding, comes_live, open_sound

@@ -12,7 +12,7 @@ from rich.table import Table
 from maas.vision.v1 import image_pb2, redaction_pb2
 from maas.vision.v1 import vision_pb2 as pb
 from services.cli.client import connect
-from services.cli.models import models_table
+from services.cli.models.listing import models_table
 from services.cli.options import TIMEOUT_SECONDS, Address, Json, Model, Timeout, write
 from services.cli.output import console, errors, show, table, to_json
 from services.cli.photos import MaxResults, MinScore, Photo, Photos, Save, draw, image, require_drawable
