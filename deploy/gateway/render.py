@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import jinja2
 
+from deploy.gateway.identity import TENANT, Identity
 from deploy.gateway.paths import json_paths
 from deploy.gateway.replies import local_replies
 
@@ -44,10 +46,21 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Tls:
-    """Paths of the gateway's certificate chain and private key, PEM."""
+    """Paths of PEM files, which are read again when they are renewed.
+
+    certificate, key: the gateway's certificate chain and private key.
+    client_ca: with it, callers need a certificate of their own that these authorities signed.
+    directory: where the files lie that `secrets` gives.
+    """
 
     certificate: str
     key: str
+    client_ca: str | None = None
+    directory: str = "/etc/envoy"
+
+    def secret(self, name: str) -> str:
+        """Path of the file that tells where a secret lies."""
+        return str(PurePosixPath(self.directory) / f"tls-{name}.yaml")
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Gateway:
     upstreams: the services; the one called "router" also answers health and reflection for the whole mesh.
     descriptors: path of the descriptor set that `make protos` writes.
     discovery: STATIC takes addresses as they are, STRICT_DNS resolves names again and again, to every replica.
+    identity: how callers are identified; None asks nobody who he is, and believes what he says of his tenant.
     tracing: of an OTLP/gRPC receiver; None records no spans, but the caller's trace context still passes through.
     origins: regular expression of the web origins that may call with gRPC-Web.
     stream_limit_seconds: longest time that a stream may take; also its deadline when its caller set none.
@@ -77,6 +91,7 @@ class Gateway:
     discovery: Literal["STATIC", "STRICT_DNS"] = "STATIC"
     tracing: Address | None = None
     tls: Tls | None = None
+    identity: Identity | None = None
     origins: str = LOCAL_ORIGINS
     stream_limit_seconds: int = 3600
     stream_idle_seconds: int = 660
@@ -87,9 +102,43 @@ class Gateway:
     rate_limit_per_second: int | None = None
     max_ejection_percent: int = 50
 
+    def __post_init__(self) -> None:
+        demanded = self.identity is not None and self.identity.certificates is not None
+        if demanded and (self.tls is None or self.tls.client_ca is None):
+            raise ValueError("callers can only be known by their certificates with Tls.client_ca")
+
 
 def render(gateway: Gateway) -> str:
     """The configuration as YAML text."""
+    names = {upstream.service: upstream.name for upstream in gateway.upstreams}
+    token = gateway.identity.token if gateway.identity else None
+    text = (
+        _environment()
+        .get_template("envoy.yaml.j2")
+        .render(
+            gateway=gateway,
+            names=names,
+            paths=json_paths(Path(gateway.descriptors), names),
+            replies=local_replies(
+                [(name, service) for service, name in names.items()],
+                gateway.max_request_bytes,
+                identified=gateway.identity is not None,
+            ),
+            keys=token.keys if token else None,
+            tenant=TENANT,
+        )
+    )
+    return text + "\n"
+
+
+def secrets(tls: Tls) -> dict[str, str]:
+    """The files that belong into Tls.directory: text by name. They tell where the certificates lie, and hold none."""
+    kinds = ("certificate", "client-ca") if tls.client_ca else ("certificate",)
+    template = _environment().get_template("secret.yaml.j2")
+    return {PurePosixPath(tls.secret(kind)).name: template.render(kind=kind, tls=tls) + "\n" for kind in kinds}
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -97,12 +146,6 @@ def render(gateway: Gateway) -> str:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - YAML, not HTML; strings go through tojson
     )
-    template = environment.get_template("envoy.yaml.j2")
-    names = {upstream.service: upstream.name for upstream in gateway.upstreams}
-    text = template.render(
-        gateway=gateway,
-        names=names,
-        paths=json_paths(Path(gateway.descriptors), names),
-        replies=local_replies([(name, service) for service, name in names.items()], gateway.max_request_bytes),
-    )
-    return text + "\n"
+    environment.filters["folder"] = lambda path: str(PurePosixPath(path).parent)
+    environment.filters["escape_pattern"] = re.escape
+    return environment

