@@ -127,12 +127,6 @@ def test_what_operators_write_wrong(tmp_path: Path, written: str, said: str) -> 
     assert str(path) in str(refused.value)
 
 
-def test_the_component_s_own_file_is_right() -> None:
-    """What the authentication component ships can be read."""
-    shipped = SETTINGS.build.parent / "deploy/k8s/components/authentication/identity.yaml"
-    assert read_identity(shipped).token is not None
-
-
 def test_every_stream_of_requests_is_known() -> None:
     """Each method that takes a stream, and no other, is in the table that gives it a route of its own."""
     files = FileDescriptorSet.FromString((SETTINGS.build / "protos/maas.binpb").read_bytes()).file
