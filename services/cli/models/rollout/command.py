@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import settings_for
 from services.cli.models.rollout.driver import begin, drive
 from services.cli.models.rollout.kept import Files
 from services.cli.models.rollout.state import Kept, Limits, Rollout, Stage
@@ -66,8 +66,7 @@ def rollout(
         max_error_rate_increase=max_error_rate_increase,
         max_latency_ratio=max_latency_ratio,
     )
-    settings = LocalSettings()
-    settings = settings.model_copy(update={"port": port or settings.port})
+    settings = settings_for(port)
     addresses = triton or [f"127.0.0.1:{settings.ports.triton_http}"]
     try:
         ended = _run(addresses, Files(settings.run / "rollouts"), model, version, limits)

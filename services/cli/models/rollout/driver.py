@@ -69,13 +69,12 @@ def _step(rollout: Rollout, fleet: Fleet, tell: Tell, period_seconds: float) -> 
             _place(rollout, replicas, tell)
         except TritonError as error:
             return rollout.back(str(error))
-        chosen = rollout.chosen([replica.name for replica in replicas])
-        tried, others = Served(), Served()
-        for replica in replicas:
-            version = rollout.version if replica.name in chosen else rollout.previous
+        tried, others, chosen = Served(), Served(), 0
+        for replica, version in _placed(rollout, replicas):
             served = replica.served(rollout.model, version)
             done = served.since(marks.setdefault((replica.name, version), served))
-            if replica.name in chosen:
+            if version == rollout.version:
+                chosen += 1
                 tried += done
             else:
                 others += done
@@ -84,7 +83,7 @@ def _step(rollout: Rollout, fleet: Fleet, tell: Tell, period_seconds: float) -> 
         seconds = time.monotonic() - began
         if wrong := fault(rollout.limits, tried, compared):
             return rollout.back(wrong)
-        share = f"{len(chosen)} of {len(replicas)} replicas"
+        share = f"{chosen} of {len(replicas)} replicas"
         if passed(rollout.limits, tried, seconds):
             return rollout.forward(len(replicas), f"{tried.calls} calls went well on {share}")
         if seconds > rollout.limits.max_seconds:
@@ -94,9 +93,7 @@ def _step(rollout: Rollout, fleet: Fleet, tell: Tell, period_seconds: float) -> 
 
 def _place(rollout: Rollout, replicas: Sequence[Triton], tell: Tell) -> None:
     """Load what each replica should serve and does not. Raises TritonError."""
-    chosen = rollout.chosen([replica.name for replica in replicas])
-    for replica in replicas:
-        version = rollout.version if replica.name in chosen else rollout.previous
+    for replica, version in _placed(rollout, replicas):
         if replica.versions(rollout.model) == {version}:
             continue
         tell(f"{replica.name} loads version {version}")
@@ -105,6 +102,12 @@ def _place(rollout: Rollout, replicas: Sequence[Triton], tell: Tell) -> None:
         if serves != {version}:
             shown = ", ".join(map(str, sorted(serves))) or "none"
             raise TritonError(f"{replica.name} serves {shown} of {rollout.model!r} after it was to load {version}")
+
+
+def _placed(rollout: Rollout, replicas: Sequence[Triton]) -> list[tuple[Triton, int]]:
+    """Each replica, and the version that it should serve."""
+    chosen = rollout.chosen([replica.name for replica in replicas])
+    return [(each, rollout.version if each.name in chosen else rollout.previous) for each in replicas]
 
 
 def _sum(replicas: Sequence[Triton], model: str, version: int) -> Served:

@@ -99,18 +99,22 @@ class Rollout(BaseModel):
         if self.stage is Stage.ROLLED_BACK:
             return set()
         share = 1.0 if self.stage is Stage.PROMOTED else SHARES[self.step]
-        return set(sorted(replicas)[: max(1, math.ceil(share * len(replicas)))])
+        return set(sorted(replicas)[: _count(share, len(replicas))])
 
     def forward(self, replicas: int, reason: str) -> Rollout:
         """The next step that adds a replica, or the end."""
         for step in range(self.step + 1, len(SHARES)):
-            if math.ceil(SHARES[step] * replicas) > max(1, math.ceil(SHARES[self.step] * replicas)):
+            if _count(SHARES[step], replicas) > _count(SHARES[self.step], replicas):
                 return self.model_copy(update={"step": step, "reason": reason})
         return self.model_copy(update={"stage": Stage.PROMOTED, "reason": reason})
 
     def back(self, reason: str) -> Rollout:
         """Every replica gets the previous version."""
         return self.model_copy(update={"stage": Stage.ROLLED_BACK, "reason": reason})
+
+
+def _count(share: float, replicas: int) -> int:
+    return max(1, math.ceil(share * replicas))
 
 
 class Kept(Protocol):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from services.router.pipelines.traffic.policy import Canary, State
 from services.router.pipelines.traffic.tally import Tally
 
-# Calls before errors alone can end it.
-_FEWEST = 5
+# Calls before errors alone, or slowness, can tell of a variant.
+FEWEST = 5
 # So rarely may a canary that fails as often as is allowed fail as often as this one did.
 _LIKELY = 0.01
 _P95 = 0.95
@@ -48,6 +48,8 @@ def likelihood(errors: int, calls: int, rate: float) -> float:
 
     Wilson's interval is no good here: of five calls it takes a single error for proof.
     """
+    if rate <= 0:
+        return 0.0 if errors else 1.0
     fewer = (
         math.lgamma(calls + 1)
         - math.lgamma(count + 1)
@@ -59,17 +61,19 @@ def likelihood(errors: int, calls: int, rate: float) -> float:
     return max(0.0, 1.0 - math.fsum(math.exp(each) for each in fewer))
 
 
+def failing(errors: int, calls: int, allowed: float) -> str:
+    """What is wrong with so many errors, "" when they are no proof of a rate above the allowed one, 0..1."""
+    if calls < FEWEST or errors / calls <= allowed or likelihood(errors, calls, allowed) > _LIKELY:
+        return ""
+    return f"{errors} of {calls} calls failed, where {allowed:.1%} are allowed"
+
+
 def _fault(canary: Canary, tried: Tally, others: Tally) -> str:
-    if tried.telling < _FEWEST:
-        return ""
-    allowed = others.error_rate + canary.max_error_rate_increase
-    if tried.error_rate <= allowed or likelihood(tried.errors, tried.telling, allowed) > _LIKELY:
-        return ""
-    return f"{tried.errors} of {tried.telling} calls failed, where {allowed:.1%} are allowed"
+    return failing(tried.errors, tried.telling, others.error_rate + canary.max_error_rate_increase)
 
 
 def _slower(canary: Canary, tried: Tally, others: Tally) -> str:
-    if not tried.durations.count() or others.durations.count() < _FEWEST:
+    if not tried.durations.count() or others.durations.count() < FEWEST:
         return ""
     p95, before = tried.durations.quantile(_P95), others.durations.quantile(_P95)
     if p95 <= before * canary.max_latency_ratio:
@@ -78,7 +82,7 @@ def _slower(canary: Canary, tried: Tally, others: Tally) -> str:
 
 
 def _worse(canary: Canary, tried: Tally, others: Tally) -> str:
-    if min(tried.score.count, others.score.count) < _FEWEST:
+    if min(tried.score.count, others.score.count) < FEWEST:
         return ""
     if tried.score.value >= others.score.value - canary.max_score_decrease:
         return ""

@@ -75,6 +75,8 @@ def test_likelihood_is_that_of_a_binomial():
     """Against a sum done by hand: two or more heads of three."""
     assert likelihood(2, 3, 0.5) == pytest.approx(0.5)
     assert likelihood(1, 5, 0.02) == pytest.approx(1 - 0.98**5)
+    assert likelihood(1, 5, 0.0) == 0.0
+    assert likelihood(0, 5, 0.0) == 1.0
 
 
 @pytest.mark.parametrize(("calls", "seconds"), [(19, LONG), (20, 59)])
