@@ -28,11 +28,16 @@ async def failure(call):
     """The status code of a call that must fail, and its ErrorInfo, BadRequest and RetryInfo."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
+    return caught.value.code(), *details_of(caught.value)
+
+
+def details_of(error):
+    """The ErrorInfo, BadRequest and RetryInfo of an error that has details."""
     details = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()]
-    for detail in rpc_status.from_call(caught.value).details:
+    for detail in rpc_status.from_call(error).details:
         for message in details:
             detail.Unpack(message)
-    return caught.value.code(), *details
+    return details
 
 
 async def refusal(call) -> tuple[str, str]:

@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 import yaml
 
-# What services take a tenant from; only the gateway may set it once callers are identified.
-TENANT_KEY = "maas-tenant"
 # What a tenant may be called; the services say the same.
 TENANT = "[a-z0-9_-]{1,64}"
 # What changes the mesh for all of its callers, service by service.

@@ -49,3 +49,9 @@ class LocalSettings(BaseSettings):
     def logs(self) -> Path:
         """One file a process."""
         return self.run / "logs"
+
+
+def settings_for(port: int | None, *, traces: bool = False) -> LocalSettings:
+    """The settings of the environment, with what the command line says instead."""
+    settings = LocalSettings()
+    return settings.model_copy(update={"port": port or settings.port, "traces": traces or settings.traces})

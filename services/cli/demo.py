@@ -11,14 +11,14 @@ import typer
 from deploy.local.lock import AlreadyRunning
 from deploy.local.mesh import CannotStart
 from deploy.local.ports import Ports, address
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import LocalSettings, settings_for
 from deploy.local.supervision import SupervisorGone
 from services.cli import tour, traces
 from services.cli.client import connect
 from services.cli.output import console, errors
 from services.cli.stage import Interrupted, Stage
 from services.cli.try_next import goodbye
-from services.cli.up import follow, on_signals, running_mesh, settings_for
+from services.cli.up import follow, on_signals, running_mesh
 
 # Enough for a recording on a machine that is busy with something else.
 _CALL_SECONDS = 120.0

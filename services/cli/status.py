@@ -12,9 +12,9 @@ from deploy.local.health import Probe
 from deploy.local.lock import holder
 from deploy.local.proc import resident_bytes
 from deploy.local.processes import processes
+from deploy.local.settings import settings_for
 from deploy.local.supervision import Supervisor, SupervisorGone
 from services.cli import output
-from services.cli.up import settings_for
 
 _MEBIBYTE = 1024 * 1024
 
@@ -59,7 +59,7 @@ def status(
 
 def rows(port: int | None) -> list[Row]:
     """Every process of the mesh on that port; none when it does not run."""
-    settings = settings_for(port, traces=False)
+    settings = settings_for(port)
     running = holder(settings.run)
     if running is None:
         return []

@@ -18,7 +18,7 @@ from rich.text import Text
 from deploy.local.lock import AlreadyRunning
 from deploy.local.mesh import CannotStart, Mesh, prepared
 from deploy.local.ports import address
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import LocalSettings, settings_for
 from deploy.local.supervision import SupervisorGone
 from deploy.local.watch import Watch
 from services.cli import output
@@ -46,12 +46,6 @@ def up(
         except (AlreadyRunning, CannotStart, SupervisorGone) as error:
             output.errors().print(f"maas up: {error}", style="red")
             raise typer.Exit(1) from None
-
-
-def settings_for(port: int | None, *, traces: bool) -> LocalSettings:
-    """The settings of the environment, with what the command line says instead."""
-    settings = LocalSettings()
-    return settings.model_copy(update={"port": port or settings.port, "traces": traces or settings.traces})
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ import structlog
 from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServicerContext
 from grpc_status import rpc_status
-from opentelemetry import context, metrics, propagate, trace
+from opentelemetry import metrics, propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.mesh import errors
+from services.mesh.context import inside
 from services.mesh.status import to_status
 
 log = structlog.get_logger()
@@ -146,7 +147,7 @@ async def tracing(call: Call) -> AsyncIterator[None]:
     """A server span that continues the caller's trace, with the caller's baggage around the handler."""
     parent = propagate.extract({str(key): value for key, value in call.context.invocation_metadata() or ()})
     with (
-        _inside(parent),
+        inside(parent),
         _tracer.start_as_current_span(
             call.method,
             kind=SpanKind.SERVER,
@@ -170,15 +171,6 @@ async def tracing(call: Call) -> AsyncIterator[None]:
                 # A caller's mistake is not the server's error (semantic conventions for gRPC servers).
                 if code in _SERVER_FAULTS:
                     span.set_status(StatusCode.ERROR, code.name)
-
-
-@contextmanager
-def _inside(parent: context.Context) -> Iterator[None]:
-    token = context.attach(parent)
-    try:
-        yield
-    finally:
-        context.detach(token)
 
 
 _SERVER_FAULTS = {

@@ -6,23 +6,19 @@ The mark travels as W3C baggage beside the trace context, so that every service 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from opentelemetry import baggage, context
+from opentelemetry import baggage
+
+from services.mesh.context import inside
 
 _KEY = "maas.priority"
 _LOW = "low"
 
 
-@contextmanager
-def low_priority() -> Iterator[None]:
+def low_priority() -> AbstractContextManager[None]:
     """The calls made inside the block are of low priority, here and in the services that they reach."""
-    token = context.attach(baggage.set_baggage(_KEY, _LOW))
-    try:
-        yield
-    finally:
-        context.detach(token)
+    return inside(baggage.set_baggage(_KEY, _LOW))
 
 
 def is_low_priority() -> bool:

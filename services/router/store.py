@@ -10,13 +10,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.mesh import errors
+from services.mesh.background import background
 from services.mesh.database import Database
 from services.router.pipelines.documents import GRAPH, TRAFFIC, Document, Listener
 from services.router.schema import SCHEMA, documents, state, versions
@@ -182,13 +183,10 @@ async def open_store(url: str) -> AsyncIterator[SqlStore]:
     database = Database(url, SCHEMA)
     store = SqlStore(database)
     await store.look()
-    watcher = asyncio.create_task(store.watch())
     try:
-        yield store
+        async with background(store.watch()):
+            yield store
     finally:
-        watcher.cancel()
-        with suppress(asyncio.CancelledError):
-            await watcher
         await database.close()
 
 

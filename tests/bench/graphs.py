@@ -17,10 +17,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import LocalSettings, settings_for
 from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
-from services.cli.up import running_mesh, settings_for
+from services.cli.up import running_mesh
 from tests.bench.outage import keep, outage
 
 TEXT = "  The   acting is superb and the story stays with you for days.  "
@@ -122,7 +122,7 @@ async def measure(settings: LocalSettings, rounds: int) -> list[Table | str]:
 
 def main(port: int = 8200, rounds: int = 500) -> None:
     """Start a mesh, without traces, and measure its router."""
-    base = settings_for(port, traces=False)
+    base = settings_for(port)
     with running_mesh(base, threading.Event()):
         found = uvloop.run(measure(base, rounds))
     Console().print(*found, sep="\n")

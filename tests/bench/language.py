@@ -19,9 +19,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local.settings import settings_for
 from deploy.local.triton.processes import every_model_process
 from maas.nlp.v1 import conversation_pb2, nlp_pb2, nlp_pb2_grpc, summary_pb2, text_pb2, translation_pb2
-from services.cli.up import running_mesh, settings_for
+from services.cli.up import running_mesh
 
 REVIEW = "The acting is superb and the story of case {} stays with you for days."
 NEWS = "In case {} Maria Silva of Acme Corp. paid $4.5 million in Lisbon on 3 May 2024."
@@ -258,7 +259,7 @@ async def measure(port: int) -> list[Table]:
 
 def main(port: int = 8200) -> None:
     """Start a mesh without traces, and measure it."""
-    settings = settings_for(port, traces=False)
+    settings = settings_for(port)
     with running_mesh(settings, threading.Event()):
         tables = uvloop.run(measure(settings.ports.gateway))
     Console().print(*tables, sep="\n")

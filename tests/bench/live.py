@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import LocalSettings, settings_for
 from deploy.local.supervision import Supervisor
 from deploy.local.triton.processes import every_model_process
 from maas.speech.v1 import live_pb2 as pb
 from maas.speech.v1 import speech_pb2_grpc
 from maas.type.v1 import media_pb2
-from services.cli.up import running_mesh, settings_for
+from services.cli.up import running_mesh
 from services.mesh.durations import to_seconds
 from services.speech.pipelines.live.agreement import retracted, words_of
 
@@ -195,7 +195,7 @@ async def measure(settings: LocalSettings, samples: Path, counts: Sequence[int])
 
 def main(port: int = 8200, counts: str = "1,2,3,4,6,8,12") -> None:
     """Start a mesh without traces and measure it. counts: how many streams at once, one after the other."""
-    settings = settings_for(port, traces=False)
+    settings = settings_for(port)
     with running_mesh(settings, threading.Event()):
         tables = uvloop.run(measure(settings, settings.build / "samples", [int(each) for each in counts.split(",")]))
     Console().print(*tables, sep="\n")

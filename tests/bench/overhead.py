@@ -22,11 +22,11 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import LocalSettings, settings_for
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.type.v1 import media_pb2
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
-from services.cli.up import running_mesh, settings_for
+from services.cli.up import running_mesh
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.mesh.ports import Array, Target
@@ -154,7 +154,7 @@ async def measure(settings: LocalSettings, photo: bytes, rounds: int, callers: i
 
 def main(port: int = 8200, rounds: int = 200, callers: int = 8) -> None:
     """Start a mesh each way, without traces, and measure it."""
-    base = settings_for(port, traces=False)
+    base = settings_for(port)
     photo = (base.build / "samples" / "people-at-table.jpg").read_bytes()
     tables = []
     for preprocessing in ("remote", "in-process"):

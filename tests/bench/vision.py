@@ -20,13 +20,13 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import LocalSettings, settings_for
 from deploy.local.supervision import Supervisor
 from deploy.local.triton.processes import every_model_process
 from maas.type.v1.media_pb2 import Image
 from maas.vision.v1 import face_pb2, image_pb2, redaction_pb2, video_pb2, vision_pb2, vision_pb2_grpc
 from services.cli import waterfall
-from services.cli.up import running_mesh, settings_for
+from services.cli.up import running_mesh
 
 Stub = vision_pb2_grpc.VisionServiceStub
 Ask = Callable[[], Awaitable[object]]
@@ -266,7 +266,7 @@ async def traced(settings: LocalSettings, samples: Path, calls: int) -> Table:
 
 def main(port: int = 8200, pictures: int = 2000, traces: int = 40) -> None:
     """Start a mesh without traces and measure it, then one with traces."""
-    settings = settings_for(port, traces=False)
+    settings = settings_for(port)
     samples = settings.build / "samples"
     with running_mesh(settings, threading.Event()):
         tables = uvloop.run(measure(settings, samples, pictures))

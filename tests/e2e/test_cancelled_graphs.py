@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import urllib.request
 from collections.abc import AsyncIterator
 
 import grpc.aio
@@ -15,6 +13,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from maas.router.v1 import graph_pb2, router_pb2, router_pb2_grpc
 from tests.e2e.conftest import RunningMesh
+from tests.e2e.metrics import tokens_written
 
 TELL_AND_JUDGE = """
 name: tell-and-judge
@@ -49,9 +48,7 @@ async def router(mesh: RunningMesh) -> AsyncIterator[router_pb2_grpc.RouterServi
 
 def written(mesh: RunningMesh) -> int:
     """Tokens that the language model has written, by Triton's metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{mesh.ports.triton_metrics}/metrics", timeout=10) as page:
-        counts = re.findall(r"^maas_generated_tokens{.*} (\S+)$", page.read().decode(), re.MULTILINE)
-    return sum(int(float(count)) for count in counts)
+    return tokens_written(mesh.ports.triton_metrics)
 
 
 async def judged(mesh: RunningMesh) -> int:

@@ -9,11 +9,10 @@ import time
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from deploy.local.triton.processes import model_processes
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
+from tests.failure import details_of
 
 CONTENTS = ["The acting is superb and the story stays with you for days."] * 4
 EXPECTED = {
@@ -75,15 +74,11 @@ async def test_callers_in_a_hurry_do_not_bring_triton_down(mesh, cancel):
 
 
 def refusal(error: grpc.aio.AioRpcError) -> tuple[str, float]:
-    """Reason and seconds to wait, as the details of an error tell them."""
-    reason, wait = "", 0.0
-    for detail in rpc_status.from_call(error).details if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED else ():
-        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-        if detail.Unpack(info):
-            reason = info.reason
-        if detail.Unpack(retry):
-            wait = retry.retry_delay.ToMilliseconds() / 1000
-    return reason, wait
+    """Reason and seconds to wait of a call for which there was no room, nothing of another."""
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return "", 0.0
+    info, _, retry = details_of(error)
+    return info.reason, retry.retry_delay.ToMilliseconds() / 1000
 
 
 async def test_calls_that_would_be_late_are_refused_before_they_reach_triton(mesh):

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -27,6 +26,7 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.settings import TritonSettings
 from services.mesh.triton import open_triton
+from tests.e2e.metrics import tokens_written
 
 BUILD = LocalSettings().build
 OUTPUTS = ["text_output", "finish_reason", "num_input_tokens", "num_output_tokens"]
@@ -80,9 +80,7 @@ class Server:
 
     def tokens(self) -> int:
         """How many the model has written since it was loaded."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=10) as page:
-            line = re.search(r"^maas_generated_tokens{.*} (\S+)$", page.read().decode(), re.MULTILINE)
-        return int(float(line[1])) if line else 0
+        return tokens_written(self.metrics)
 
 
 class Client:

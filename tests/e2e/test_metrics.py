@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import urllib.request
-
 import grpc
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
 from maas.speech.v1 import speech_pb2, speech_pb2_grpc
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
+from tests.e2e.metrics import samples
 
 # Service -> an RPC of it that needs no input.
 CALLS = {
@@ -26,18 +24,6 @@ CALLS = {
         preprocessing_pb2.GetPreprocessingConfigRequest(),
     ),
 }
-
-
-def samples(url: str, name: str) -> dict[tuple[str, ...], float]:
-    """The values of a metric by their label values."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        text = answer.read().decode()
-    return {
-        tuple(sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == name
-    }
 
 
 @pytest.mark.parametrize("service", CALLS)

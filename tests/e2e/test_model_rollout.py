@@ -13,7 +13,7 @@ from typing import Self
 
 import pytest
 
-from tests.e2e.test_triton_server import CODE, RunningGuard
+from tests.e2e.running_guard import CODE, RunningGuard
 
 WORSE = CODE.replace(
     "def execute(self, requests):", "def execute(self, requests):\n        import time; time.sleep(0.05)"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TypeVar
+
+from services.mesh.background import background
 
 T = TypeVar("T")
 
@@ -24,8 +26,7 @@ async def ahead(source: AsyncGenerator[T, None], lookahead: int) -> AsyncGenerat
             end = error
         await waiting.put(end)
 
-    task = asyncio.create_task(work())
-    try:
+    async with background(work()):
         while True:
             value = await waiting.get()
             if value is None:
@@ -33,7 +34,3 @@ async def ahead(source: AsyncGenerator[T, None], lookahead: int) -> AsyncGenerat
             if isinstance(value, BaseException):
                 raise value
             yield value
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
