@@ -50,7 +50,11 @@ $(BUILD)/tracing-ui.done: deploy/local/tracing-ui/package.json deploy/local/trac
 	@$(BIN)/python -m deploy.local.tracing_ui
 	@touch $@
 
-build: protos models tracing-ui
+prometheus: $(BUILD)/prometheus ## fetch Prometheus, unless it is on PATH; without root
+$(BUILD)/prometheus: | .venv/installed
+	@$(BIN)/python -m deploy.local.prometheus
+
+build: protos models tracing-ui prometheus
 
 ##@ Check
 
@@ -101,4 +105,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui
+.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +13,8 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from deploy.local.scraping import programs
+from deploy.local.settings import LocalSettings
 from services.mesh.telemetry import start_traces
 
 
@@ -42,3 +46,14 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("server", "insecure_channel"):
         monkeypatch.setattr(grpc.aio, name, partial(opened, getattr(grpc.aio, name)))
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus's tool that checks rules; `make test` fetches it where there are Debian's packages."""
+    found = programs(LocalSettings().build)
+    if found is None:
+        reason = "no promtool: run `make prometheus`, or put prometheus and promtool on PATH where that finds none"
+        # What checks every change must not leave this out without a word.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return found.promtool

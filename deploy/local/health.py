@@ -78,6 +78,8 @@ class Probe:
             return self._http(f"http://{address(self._ports.gateway_admin)}/ready")
         if name == "tracing-ui":
             return self._http(f"http://{address(self._ports.tracing_http)}/healthz")
+        if name == "prometheus":
+            return self._http(f"http://{address(self._ports.prometheus)}/-/ready")
         return self._service(name)
 
     def _service(self, name: str) -> Health:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from deploy.gateway.drain import drain
 from deploy.gateway.render import render
-from deploy.local import proc
+from deploy.local import proc, scraping
 from deploy.local.health import Health, Probe
 from deploy.local.lock import Holder, Lock, locked
 from deploy.local.ports import address
-from deploy.local.processes import Process, envoy_configuration, gateway, processes, tracing_ui_program
+from deploy.local.processes import SERVICES, Process, envoy_configuration, gateway, processes, tracing_ui_program
 from deploy.local.settings import LocalSettings
 from deploy.local.supervision import State, Supervisor, SupervisorGone
 
@@ -45,6 +45,7 @@ class Mesh:
     def start(self, lock: Lock) -> None:
         """Start every process; returns when the supervisor answers. Raises CannotStart."""
         envoy_configuration(self.settings).write_text(render(gateway(self.settings)))
+        scraping.configuration_file(self.settings).write_text(scraping.configuration(self.settings, SERVICES))
         self.supervisor.configure(self.processes)
         self._daemon = self.supervisor.start()
         lock.write(Holder(os.getpid(), self.settings.port, self._daemon.pid, self.settings.traces))

