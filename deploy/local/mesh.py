@@ -86,7 +86,7 @@ class Mesh:
         """Stop everything: the gateway takes no more calls and finishes those it has, then each rank in turn."""
         if self._daemon is None:
             return
-        drain(address(self.settings.ports.gateway_admin), self.settings.drain_seconds)
+        drain(address(self.settings.ports.gateway_admin), self.settings.times.drain)
         with suppress(SupervisorGone):
             self.supervisor.shut_down()
         longest = sum({process.rank: process.stop_seconds for process in self.processes}.values()) + 10

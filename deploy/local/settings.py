@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deploy import drain
 from deploy.local.ports import BLOCK, Ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,6 +35,11 @@ class LocalSettings(BaseSettings):
     def ports(self) -> Ports:
         """The port of each process."""
         return Ports.from_base(self.port)
+
+    @property
+    def times(self) -> drain.Times:
+        """From which the times of stopping follow."""
+        return drain.local(self.drain_seconds)
 
     @property
     def run(self) -> Path:

@@ -61,7 +61,7 @@ class AddressTaken(Exception):
 async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> AsyncIterator[int]:
     """A server that answers inside the block and drains at its end: unready first, then finish, then stop.
 
-    Gives the port it listens on. Raises AddressTaken.
+    Its times are derived in deploy/drain.py. Gives the port it listens on. Raises AddressTaken.
     """
     server = grpc.aio.server(
         interceptors=[
@@ -103,6 +103,8 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
     finally:
         watcher.cancel()
         await health_servicer.enter_graceful_shutdown()
+        # Who has not heard of it yet still calls, and is answered.
+        await asyncio.sleep(settings.notice_seconds)
         for servicer in servicers:
             servicer.drain()
         await server.stop(settings.drain_seconds)
@@ -166,5 +168,5 @@ async def _run(service: str, app: App, settings: ServiceSettings) -> None:
     async with app(settings) as servicers, serving(servicers, settings):
         log.info("serving", address=settings.listen_address, services=[servicer.name for servicer in servicers])
         await stop.wait()
-        log.info("draining", seconds=settings.drain_seconds)
+        log.info("draining", notice_seconds=settings.notice_seconds, seconds=settings.drain_seconds)
     log.info("stopped", name=service)

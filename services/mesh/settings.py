@@ -26,11 +26,13 @@ class ServiceSettings(BaseSettings):
     listen_address: str = Field(description="host:port to serve gRPC on")
     metrics_address: str = Field(description="host:port to serve Prometheus metrics on, under /metrics")
     default_deadline_seconds: float = Field(60.0, gt=0, description="for calls whose client set no deadline")
-    drain_seconds: float = Field(
-        20.0,
-        gt=0,
-        description="calls may finish for so long after SIGTERM; keep it below terminationGracePeriodSeconds",
+    notice_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="after SIGTERM it says NOT_SERVING and still answers new calls for so long, since callers learn it "
+        "a little later",
     )
+    drain_seconds: float = Field(20.0, gt=0, description="calls may finish for so long after that; see deploy/drain.py")
     max_message_bytes: int = Field(
         64 * MEBIBYTE, gt=0, description="largest message in or out; ten minutes of float32 sound at 16 kHz are 37 MiB"
     )
