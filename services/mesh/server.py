@@ -22,6 +22,9 @@ from services.mesh.settings import ServiceSettings
 
 log = structlog.get_logger()
 
+# As a name in grpc.health.v1: the process answers, whatever it stands on. A restart helps who is not alive; it helps
+# nobody who only waits for Triton or another service, of which the other names tell.
+LIVENESS = "liveness"
 # How often a service asks itself whether it is ready.
 _READY_SECONDS = 0.25
 
@@ -92,6 +95,7 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
     add_reflection([*(servicer.name for servicer in servicers), health.SERVICE_NAME], server)
     # Until readiness is known, the health servicer would say SERVING for "".
     await health_servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    await health_servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     try:
         port = server.add_insecure_port(settings.listen_address)
     except RuntimeError:

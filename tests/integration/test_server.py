@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from maas.nlp.v1 import nlp_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc
-from services.mesh.server import AddressTaken, Servicer, serving
+from services.mesh.server import LIVENESS, AddressTaken, Servicer, serving
 from services.mesh.settings import ServiceSettings
 from services.mesh.testing import serve
 
@@ -47,6 +47,21 @@ async def test_health_follows_readiness():
                 break
         watch.cancel()
     assert seen == [wanted[0], wanted[1], wanted[0]]
+
+
+async def test_who_waits_for_a_backend_is_alive():
+    """A service whose Triton is away serves neither itself nor "", and is alive: a restart would not help it."""
+    async with serve(servicer(Nlp(), lambda: False)) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+
+        async def status(name):
+            return (await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)).status
+
+        async with asyncio.timeout(5):
+            async for _ in health.Watch(health_pb2.HealthCheckRequest(service=NLP)):
+                break
+        assert await status("") == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await status(LIVENESS) == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_a_stopping_server_finishes_what_it_began():
