@@ -71,6 +71,8 @@ class Gateway:
     descriptors: path of the descriptor set that `make protos` writes.
     discovery: STATIC takes addresses as they are, STRICT_DNS resolves names again and again, to every replica.
     identity: how callers are identified; None asks nobody who he is, and believes what he says of his tenant.
+    status: where others may ask whether it is ready (/ready) and for its statistics (/stats/prometheus), and nothing
+        else; None where they can reach `admin`.
     tracing: of an OTLP/gRPC receiver; None records no spans, but the caller's trace context still passes through.
     origins: regular expression of the web origins that may call with gRPC-Web.
     stream_limit_seconds: longest time that a stream may take; also its deadline when its caller set none.
@@ -89,6 +91,7 @@ class Gateway:
     upstreams: tuple[Upstream, ...]
     descriptors: str
     discovery: Literal["STATIC", "STRICT_DNS"] = "STATIC"
+    status: Address | None = None
     tracing: Address | None = None
     tls: Tls | None = None
     identity: Identity | None = None
