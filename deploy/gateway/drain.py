@@ -1,4 +1,7 @@
-"""Lets a gateway finish its calls before it is stopped."""
+"""Lets a gateway finish its calls before it is stopped: Envoy itself ends at once when it is told to.
+
+Its callers are told while it still takes new calls, as the times of deploy/drain.py say.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import urllib.request
 from contextlib import suppress
 
 _POLL_SECONDS = 0.05
+_ACTIVE = "http.public.downstream_rq_active"
 
 
 def drain(admin: str, seconds: float) -> None:
@@ -18,10 +22,31 @@ def drain(admin: str, seconds: float) -> None:
     with suppress(OSError, ValueError):
         _ask(f"http://{admin}/drain_listeners?graceful&skip_exit", method="POST")
         while time.monotonic() < until:
-            _, _, active = _ask(f"http://{admin}/stats?filter=^http.public.downstream_rq_active$").partition(":")
+            _, _, active = _ask(f"http://{admin}/stats?filter=^{_ACTIVE}$").partition(":")
             if int(active) == 0:
                 return
             time.sleep(_POLL_SECONDS)
+
+
+def pre_stop(admin_port: int, announce_seconds: int, drain_seconds: int) -> list[str]:
+    """The same as a command for a container in which there is bash and no HTTP client, for Kubernetes' pre-stop hook.
+
+    announce_seconds: it waits so long at least, so that nobody sends new calls any more (Stop.pre_stop).
+    """
+    script = f"""
+ask() {{
+  exec 3<>/dev/tcp/127.0.0.1/{admin_port} || exit 0
+  printf '%s HTTP/1.1\\r\\nhost: drain\\r\\nconnection: close\\r\\ncontent-length: 0\\r\\n\\r\\n' "$1" >&3
+  cat <&3
+}}
+ask 'POST /drain_listeners?graceful&skip_exit' > /dev/null
+sleep {announce_seconds}
+for ((second = 0; second < {drain_seconds}; second++)); do
+  [[ $(ask 'GET /stats?filter=^{_ACTIVE}$') == *'{_ACTIVE}: 0'* ]] && exit
+  sleep 1
+done
+"""
+    return ["/bin/bash", "-c", script.strip()]
 
 
 def _ask(url: str, *, method: str = "GET") -> str:

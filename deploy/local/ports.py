@@ -11,7 +11,8 @@ HOST = "127.0.0.1"
 class Ports:
     """The ports of one mesh, all on the loopback address.
 
-    gateway is the one that users know (MAAS_PORT); BLOCK ports from it on belong to the mesh.
+    gateway is the one that users know (MAAS_PORT); BLOCK ports from it on belong to the mesh, the upper half of them to
+    the second instances that serve while a process is replaced.
     """
 
     gateway: int
@@ -39,13 +40,17 @@ class Ports:
         offsets = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 18, 19, 11)
         return cls(*(base + offset for offset in offsets))
 
+    def twins(self) -> Ports:
+        """The ports of the second instances."""
+        return Ports.from_base(self.gateway + BLOCK // 2)
+
     def items(self) -> list[tuple[str, int]]:
         """Name and number of each port."""
         return [(field.name, getattr(self, field.name)) for field in fields(self)]
 
 
 # How many ports a mesh may use, from its base port on.
-BLOCK = 20
+BLOCK = 40
 
 
 def address(port: int) -> str:

@@ -32,8 +32,9 @@ def settings(tmp_path: Path) -> LocalSettings:
 
 
 def test_ports_are_all_different_and_within_the_block() -> None:
-    """Two meshes a block apart never meet."""
-    numbers = [port for _, port in Ports.from_base(1000).items()]
+    """Two meshes a block apart never meet, nor do the second instances of one."""
+    ports = Ports.from_base(1000)
+    numbers = [port for each in (ports, ports.twins()) for _, port in each.items()]
     assert len(set(numbers)) == len(numbers)
     assert all(1000 <= number < 1000 + BLOCK for number in numbers)
 
