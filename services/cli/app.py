@@ -8,6 +8,7 @@ from importlib import import_module
 import typer
 
 _MESH, _SERVICES, _COMPOSED = "Run the mesh", "Call a service", "Compose and discover"
+_KUBERNETES = "On Kubernetes"
 
 # Name on the command line -> module under services.cli, panel of the help. A module with an `app` is a group; of any
 # other the function named like the command is taken.
@@ -21,6 +22,7 @@ COMMANDS = {
     "preprocess": ("preprocess", _SERVICES),
     "graph": ("graph", _COMPOSED),
     "models": ("models.group", _COMPOSED),
+    "cluster": ("cluster.group", _KUBERNETES),
 }
 
 

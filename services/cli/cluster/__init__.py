@@ -1,0 +1,1 @@
+"""`maas cluster`: the mesh on Kubernetes, as an operator wants to see it."""

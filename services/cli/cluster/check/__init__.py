@@ -1,0 +1,1 @@
+"""Whether a cluster can take the mesh, before it is applied."""
