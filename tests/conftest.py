@@ -10,12 +10,17 @@ from typing import Any
 
 import grpc
 import pytest
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
 
 from deploy.local.scraping import programs
 from deploy.local.settings import LocalSettings
+from services.mesh.exposition import PrometheusReader
 from services.mesh.telemetry import start_traces
+from tests.measured import Measured
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +37,20 @@ def spans(_exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
     _exporter.clear()
     yield _exporter
     _exporter.clear()
+
+
+@pytest.fixture(scope="session")
+def _registry() -> CollectorRegistry:
+    """As with traces, one provider a process."""
+    registry = CollectorRegistry()
+    metrics.set_meter_provider(MeterProvider(metric_readers=[PrometheusReader(registry)]))
+    return registry
+
+
+@pytest.fixture
+def measured(_registry: CollectorRegistry) -> Measured:
+    """What this test measures."""
+    return Measured(_registry)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from cachetools import LRUCache
-from opentelemetry import metrics
+
+from services.mesh.instruments import CACHE_LOOKUPS
 
 T = TypeVar("T")
 
@@ -33,9 +34,6 @@ class AnswerCache:
         self._kept: LRUCache[bytes, object] = LRUCache(max_bytes, lambda answer: _ENTRY_BYTES + size(answer))
         # Bounded by the calls that the server takes at once.
         self._under_way: dict[bytes, asyncio.Future[object]] = {}
-        self._lookups = metrics.get_meter("maas.cache").create_counter(
-            "maas.cache.lookups", description="Answers asked of a cache: hit, miss, or shared with one under way."
-        )
 
     async def answers(
         self, asking: tuple[str, ...], texts: Sequence[str], compute: Callable[[list[str]], Awaitable[Sequence[T]]]
@@ -63,7 +61,7 @@ class AnswerCache:
                 new[key] = text
                 outcomes["miss"] += 1
         for outcome, count in outcomes.items():
-            self._lookups.add(count, {"cache": self._name, "outcome": outcome})
+            CACHE_LOOKUPS.add(count, {"cache": self._name, "outcome": outcome})
         if new:
             found |= await self._announced(new, compute)
         if shared:

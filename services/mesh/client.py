@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.mesh import errors
+from services.mesh.instruments import CLIENT_DURATION, CODE, METHOD
 from services.mesh.status import code_of, from_rpc_error
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _tracer = trace.get_tracer("maas.client")
 
 @contextmanager
 def client_span(method: str, tracer: trace.Tracer = _tracer, *, current: bool = True) -> Iterator[trace.Span]:
-    """A span for one outgoing call, with its status set from the error that left the block, gRPC's or ours.
+    """A span and the duration of one outgoing call, with the status of the error that left the block, gRPC's or ours.
 
     method: "package.Service/Method". tracer: that of the process, unless the span is recorded elsewhere.
     current: whether it is the current span inside the block; in a generator it must not be, since the code that reads
@@ -36,6 +38,7 @@ def client_span(method: str, tracer: trace.Tracer = _tracer, *, current: bool = 
     """
     attributes = {"rpc.system.name": "grpc", "rpc.method": method}
     span = tracer.start_span(method, kind=SpanKind.CLIENT, attributes=attributes)
+    began = time.perf_counter()
     code = grpc.StatusCode.OK
     try:
         with trace.use_span(span, record_exception=False, set_status_on_exception=False) if current else nullcontext():
@@ -50,6 +53,7 @@ def client_span(method: str, tracer: trace.Tracer = _tracer, *, current: bool = 
         code = grpc.StatusCode.CANCELLED
         raise
     finally:
+        CLIENT_DURATION.record(time.perf_counter() - began, {METHOD: method, CODE: code.name})
         if span.is_recording():
             span.set_attribute("rpc.response.status_code", code.name)
             if code is not grpc.StatusCode.OK:

@@ -1,4 +1,4 @@
-"""What happens around every handler of ours, for all four kinds of RPC: tracing, one log line, errors to statuses.
+"""What happens around every handler of ours, for all four kinds of RPC: tracing, errors to statuses, and more.
 
 Each is an async context manager around one call; health and reflection pass through untouched.
 """
@@ -6,23 +6,23 @@ Each is an async context manager around one call; health and reflection pass thr
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
-from grpc.aio import AbortError, ServicerContext
+from grpc.aio import AbortError
 from grpc_status import rpc_status
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.mesh import errors
+from services.mesh.call import Call, Context, begin
 from services.mesh.context import inside
+from services.mesh.instruments import DIRECTION, METHOD, STREAM_MESSAGES
 from services.mesh.status import to_status
 
 log = structlog.get_logger()
@@ -32,33 +32,18 @@ _tracer = trace.get_tracer("maas.server")
 # So long before its deadline a call is told that it failed.
 _ANSWER_SECONDS = 0.05
 
-Context = ServicerContext[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call as the interceptors see it.
-
-    method: "package.Service/Method". sends_stream: whether its client sends a stream, which may go on for long.
-    """
-
-    method: str
-    context: Context
-    sends_stream: bool
-
-
 Around = Callable[[Call], AbstractAsyncContextManager[None]]
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Puts a context manager around each handler of the mesh's own services."""
+    """Puts context managers around each handler of the mesh's own services."""
 
-    def __init__(self, around: Around, idle_seconds: float) -> None:
-        """around: entered before the handler and left with its exception, if any.
+    def __init__(self, arounds: Sequence[Around], idle_seconds: float) -> None:
+        """arounds: outermost first; entered before the handler and left with its exception, if any.
 
         idle_seconds: a handler that waits for so long for the next message of a stream gets DeadlineExceeded.
         """
-        self._around = around
+        self._around = reduce(_inside, arounds)
         self._idle_seconds = idle_seconds
         # gRPC asks for the handler at every call; wrapping it once saves a tenth of a small call's time.
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
@@ -80,23 +65,34 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return handler
 
 
+def _inside(outer: Around, inner: Around) -> Around:
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        async with outer(call), inner(call):
+            yield
+
+    return around
+
+
 def _wrap(handler: Any, method: str, around: Around, idle_seconds: float) -> grpc.RpcMethodHandler[Any, Any]:
     inner = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
-    # Requests are read in here, since gRPC itself answers unreadable ones with a bare UNKNOWN. The innermost
-    # interceptor reads; those around it get a handler of plain bytes.
-    read = _reader(handler, idle_seconds)
+    # Requests are read in here, since gRPC itself answers unreadable ones with a bare UNKNOWN; answers are written in
+    # here, so that their sizes are known, and the time that it takes is the call's.
+    read = _reader(handler, method, idle_seconds)
+    write = _writer(handler, method)
 
-    async def unary(request: Any, context: Context) -> object:
-        async with around(Call(method, context, handler.request_streaming)):
-            return await inner(read(request), context)
+    async def unary(request: Any, context: Context) -> bytes:
+        call = Call(method, context, handler.request_streaming, gets_stream=False)
+        begin(call)
+        async with around(call):
+            return write(await inner(read(request, call), context), call)
 
-    async def stream(request: Any, context: Context) -> AsyncIterator[object]:
-        async with (
-            around(Call(method, context, handler.request_streaming)),
-            aclosing(inner(read(request), context)) as responses,
-        ):
+    async def stream(request: Any, context: Context) -> AsyncIterator[bytes]:
+        call = Call(method, context, handler.request_streaming, gets_stream=True)
+        begin(call)
+        async with around(call), aclosing(inner(read(request, call), context)) as responses:
             async for response in responses:
-                yield response
+                yield write(response, call)
 
     kinds = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -104,17 +100,35 @@ def _wrap(handler: Any, method: str, around: Around, idle_seconds: float) -> grp
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
-    wrapper = stream if handler.response_streaming else unary
-    return kinds[handler.request_streaming, handler.response_streaming](wrapper, None, handler.response_serializer)
+    return kinds[handler.request_streaming, handler.response_streaming](stream if handler.response_streaming else unary)
 
 
-def _reader(handler: Any, idle_seconds: float) -> Callable[[Any], Any]:
+def _writer(handler: Any, method: str) -> Callable[[Any, Call], bytes]:
+    """What makes of a handler's answer, or of each in its stream, what gRPC sends."""
+    serialize = handler.response_serializer or bytes
+    counted = {METHOD: method, DIRECTION: "out"} if handler.request_streaming or handler.response_streaming else None
+
+    def write(response: Any, call: Call) -> bytes:
+        content: bytes = serialize(response)
+        call.messages_out += 1
+        call.bytes_out += len(content)
+        if counted:
+            STREAM_MESSAGES.add(1, counted)
+        return content
+
+    return write
+
+
+def _reader(handler: Any, method: str, idle_seconds: float) -> Callable[[Any, Call], Any]:
     """What makes the handler's request, or stream of requests, of what gRPC received."""
-    deserialize = handler.request_deserializer
-    if deserialize is None:
-        return lambda request: request
+    deserialize = handler.request_deserializer or bytes
+    counted = {METHOD: method, DIRECTION: "in"} if handler.request_streaming or handler.response_streaming else None
 
-    def one(content: bytes) -> object:
+    def one(content: bytes, call: Call) -> object:
+        call.messages_in += 1
+        call.bytes_in += len(content)
+        if counted:
+            STREAM_MESSAGES.add(1, counted)
         try:
             return deserialize(content)
         except DecodeError:
@@ -122,7 +136,7 @@ def _reader(handler: Any, idle_seconds: float) -> Callable[[Any], Any]:
                 "the request cannot be read: it is no message of this type, or a text in it is not UTF-8"
             ) from None
 
-    async def every(contents: AsyncIterator[bytes]) -> AsyncIterator[object]:
+    async def every(contents: AsyncIterator[bytes], call: Call) -> AsyncIterator[object]:
         source = aiter(contents)
         while True:
             silence = asyncio.timeout(idle_seconds)
@@ -137,7 +151,7 @@ def _reader(handler: Any, idle_seconds: float) -> Callable[[Any], Any]:
                 raise errors.DeadlineExceeded(
                     f"nothing came for {idle_seconds:g} seconds: the stream is given up", reason="STREAM_IDLE"
                 ) from None
-            yield one(content)
+            yield one(content, call)
 
     return every if handler.request_streaming else one
 
@@ -183,39 +197,6 @@ _SERVER_FAULTS = {
 }
 
 
-def access_log() -> Around:
-    """One canonical line a call, and its duration as a metric (rpc.server.call.duration)."""
-    meter = metrics.get_meter("maas.server")
-    duration = meter.create_histogram("rpc.server.call.duration", unit="s", description="Time to answer a call.")
-    active: Counter[str] = Counter()
-
-    def observe_active(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-        return [metrics.Observation(count, {"rpc.method": method}) for method, count in list(active.items())]
-
-    meter.create_observable_up_down_counter(
-        "maas.server.active_calls", [observe_active], description="Calls being answered."
-    )
-
-    @asynccontextmanager
-    async def around(call: Call) -> AsyncIterator[None]:
-        began = time.perf_counter()
-        active[call.method] += 1
-        failure: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            code = outcome(call.context, failure)
-            seconds = time.perf_counter() - began
-            active[call.method] -= 1
-            duration.record(seconds, {"rpc.method": call.method, "rpc.response.status_code": code.name})
-            log.info("call", method=call.method, code=code.name, milliseconds=round(seconds * 1000, 1))
-
-    return around
-
-
 def errors_to_status(default_deadline_seconds: float, longest_call_seconds: float) -> Around:
     """Domain errors become statuses with details; anything else INTERNAL, logged here and not shown to the caller.
 
@@ -233,15 +214,18 @@ def errors_to_status(default_deadline_seconds: float, longest_call_seconds: floa
             async with asyncio.timeout(seconds - min(_ANSWER_SECONDS, seconds / 20)):
                 yield
         except errors.MeshError as error:
+            call.reason = error.reason
             await call.context.abort_with_status(rpc_status.to_status(to_status(error)))
         except TimeoutError:
             late = errors.DeadlineExceeded("the deadline passed before the answer was ready")
+            call.reason = late.reason
             await call.context.abort_with_status(rpc_status.to_status(to_status(late)))
         except (AbortError, asyncio.CancelledError, GeneratorExit):
             raise
         except Exception:
             log.exception("a handler failed", method=call.method)
             bug = errors.Internal("an internal error; the server's log has it under this call's trace id")
+            call.reason = bug.reason
             await call.context.abort_with_status(rpc_status.to_status(to_status(bug)))
 
     return around

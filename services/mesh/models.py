@@ -11,7 +11,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from maas.type.v1 import model_pb2
-from services.mesh import errors
+from services.mesh import errors, instruments
 from services.mesh.background import background
 
 log = structlog.get_logger()
@@ -126,6 +126,7 @@ class Models:
         self._cards: dict[str, ModelCard] = {}
         self._ready: set[str] = set()
         self._reachable = False
+        instruments.MODEL_READY.ask(self, Models.readiness)
 
     async def watch(self) -> None:
         """Refresh for ever; run it as a task."""
@@ -146,10 +147,16 @@ class Models:
             return
         self._reachable = True
         known = self._tasks | self._optional_tasks
-        self._cards = {name: card for name, card in cards.items() if known & set(card.tasks)}
+        before, self._cards = self._cards, {name: card for name, card in cards.items() if known & set(card.tasks)}
+        _tell_changes(before, self._cards)
         self._ready = ready & self._cards.keys()
         if self.ready() and not was_ready:
             log.info("models are ready", models=sorted(self._ready))
+
+    def readiness(self) -> instruments.Values:
+        """1 for each model that is ready, 0 for one that is not; any thread may ask."""
+        ready = self._ready
+        return [(float(name in ready), {instruments.MODEL: name}) for name in self._cards]
 
     def ready(self) -> bool:
         """Whether each task that is not optional has a model that is ready."""
@@ -187,6 +194,20 @@ class Models:
 def _default(cards: Iterable[ModelCard], language_code: str) -> ModelCard | None:
     """Of the cards that know the language, else of all, the one marked as default, or the first by name."""
     return min(cards, key=lambda card: (not card.knows(language_code), not card.default, card.name), default=None)
+
+
+def _tell_changes(before: Mapping[str, ModelCard], after: Mapping[str, ModelCard]) -> None:
+    """Count the models that came, went, or have another version; and log it, but for those that were there first."""
+    for change, names in (
+        ("appeared", after.keys() - before.keys()),
+        ("disappeared", before.keys() - after.keys()),
+        ("changed", {name for name in before.keys() & after.keys() if before[name].version != after[name].version}),
+    ):
+        for name in sorted(names):
+            instruments.MODEL_CHANGES.add(1, {instruments.MODEL: name, instruments.CHANGE: change})
+            if before:
+                version = (after.get(name) or before[name]).version
+                log.info("a model is not what it was", model=name, change=change, version=version)
 
 
 @asynccontextmanager

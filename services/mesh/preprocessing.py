@@ -13,6 +13,7 @@ from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from maas.type.v1 import media_pb2
 from services.mesh import errors, frames, sounds, tensor
+from services.mesh.audio import heard
 from services.mesh.channel import open_channel
 from services.mesh.client import call
 from services.mesh.pictures import REDACTIONS, pixels_from_proto, region_to_proto, target_to_proto
@@ -178,10 +179,10 @@ class RemotePreprocessor:
             method=f"{SERVICE}/ConvertAudio",
             deadline=deadline,
         )
+        seconds = response.duration.ToTimedelta().total_seconds()
+        heard(seconds)
         return Sound(
-            cast("NDArray[np.float32]", tensor.from_proto(response.samples)),
-            response.sample_rate_hertz,
-            response.duration.ToTimedelta().total_seconds(),
+            cast("NDArray[np.float32]", tensor.from_proto(response.samples)), response.sample_rate_hertz, seconds
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
-from services.mesh import interceptors, telemetry
+from services.mesh import instruments, interceptors, telemetry
+from services.mesh.access import access_log
+from services.mesh.call import Context
 from services.mesh.deadline import Deadline
 from services.mesh.reflection import add_reflection
 from services.mesh.settings import ServiceSettings
@@ -50,7 +53,7 @@ class Servicer:
 App = Callable[[Any], AbstractAsyncContextManager[Sequence[Servicer]]]
 
 
-def budget(context: interceptors.Context, default_seconds: float = 60.0) -> Deadline:
+def budget(context: Context, default_seconds: float = 60.0) -> Deadline:
     """The deadline of a call. The gateway sets one for every call; a direct caller may have set none."""
     remaining = context.time_remaining()
     return Deadline.after(default_seconds if remaining is None else remaining)
@@ -68,11 +71,13 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
     """
     server = grpc.aio.server(
         interceptors=[
-            interceptors.Interceptor(around, settings.stream_idle_seconds)
-            for around in (
-                interceptors.tracing,
-                interceptors.access_log(),
-                interceptors.errors_to_status(settings.default_deadline_seconds, settings.longest_call_seconds),
+            interceptors.Interceptor(
+                (
+                    interceptors.tracing,
+                    access_log(),
+                    interceptors.errors_to_status(settings.default_deadline_seconds, settings.longest_call_seconds),
+                ),
+                settings.stream_idle_seconds,
             )
         ],
         maximum_concurrent_rpcs=settings.max_concurrent_calls,
@@ -126,7 +131,9 @@ async def _follow_readiness(servicers: Sequence[Servicer], health_servicer: heal
                 status = serving_status if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING
                 await health_servicer.set(name, status)
         told = ready
+        due = time.perf_counter() + _READY_SECONDS
         await asyncio.sleep(_READY_SECONDS)
+        instruments.LOOP_LAG.record(max(0.0, time.perf_counter() - due))
 
 
 def run(service: str, app: App, settings_class: type[ServiceSettings]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from services.mesh import errors
+from services.mesh.audio import heard
 from services.mesh.durations import to_seconds
 from services.mesh.exchange import exchange
 from services.mesh.ports import AudioFormat, SoundEnd, SoundEvent, SoundPiece
@@ -42,7 +43,10 @@ async def stream_audio(
     ):
         try:
             async for response in responses:
-                yield _event(response)
+                event = _event(response)
+                if isinstance(event, SoundPiece):
+                    heard(len(event.samples) / sample_rate_hertz)
+                yield event
         except errors.InvalidArgument as error:
             # What the caller's own chunks raise names its fields already.
             if [each.field for each in error.violations] != ["content"]:

@@ -2,6 +2,8 @@
 
 OpenTelemetry's own variables decide: without OTEL_EXPORTER_OTLP_ENDPOINT nothing is recorded, but the caller's trace
 context still passes through; OTEL_TRACES_SAMPLER and its ARG choose what is sampled (parentbased_always_on by default).
+Prometheus can always scrape metrics; they are also sent by OTLP when OTEL_METRICS_EXPORTER names "otlp", or
+OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is set.
 """
 
 from __future__ import annotations
@@ -14,20 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from opentelemetry import metrics, trace
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import Histogram, MeterProvider
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, start_http_server
+
+from services.mesh.exposition import PrometheusReader
 
 if TYPE_CHECKING:
     from services.mesh.settings import ServiceSettings
-
-# Seconds; from a fast answer of a small model to a long recording.
-_DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 _triton_provider: trace.TracerProvider = trace.NoOpTracerProvider()
 
@@ -52,17 +53,10 @@ def start(service: str, settings: ServiceSettings) -> Telemetry:
     service: one word, the trace's `service.name`. Raises OSError when the metrics address is taken.
     """
     start_logs(service, settings.log_format, settings.log_level)
-    meters = MeterProvider(
-        resource=Resource.create({"service.name": service}),
-        metric_readers=[PrometheusMetricReader()],
-        views=[
-            View(
-                instrument_type=Histogram,
-                instrument_unit="s",
-                aggregation=ExplicitBucketHistogramAggregation(_DURATION_BUCKETS),
-            )
-        ],
-    )
+    readers: list[MetricReader] = [PrometheusReader(REGISTRY)]
+    if _pushes_metrics():
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
+    meters = MeterProvider(resource=Resource.create({"service.name": service}), metric_readers=readers)
     metrics.set_meter_provider(meters)
     host, _, port = settings.metrics_address.rpartition(":")
     start_http_server(int(port), host)
@@ -70,6 +64,12 @@ def start(service: str, settings: ServiceSettings) -> Telemetry:
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         tracers = start_traces(service, BatchSpanProcessor(OTLPSpanExporter()))
     return Telemetry(tracers, meters)
+
+
+def _pushes_metrics() -> bool:
+    """Whether metrics go out by OTLP as well; an endpoint for traces alone does not mean that."""
+    exporters = os.environ.get("OTEL_METRICS_EXPORTER", "").split(",")
+    return "otlp" in exporters or bool(os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"))
 
 
 def start_traces(service: str, processor: SpanProcessor) -> tuple[TracerProvider, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maas.nlp.v1 import nlp_pb2 as pb
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.nlp.pipelines.analysis.analysis import Analysis
 from services.nlp.pipelines.translation.translate import Translator
 from services.nlp.pipelines.writing import Writing

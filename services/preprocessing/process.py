@@ -8,6 +8,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
+from services.mesh import instruments
 from services.mesh.backends import ModelServer
 from services.mesh.settings import PreprocessingSettings
 from services.preprocessing.pipelines.fetch.fetcher import Fetcher, open_fetcher
@@ -37,6 +38,9 @@ async def open_pipelines(settings: PreprocessingSettings, server: ModelServer) -
         ) as extractor,
         SoundStreamer(max_streams=settings.max_audio_streams) as streamer,
     ):
+        instruments.QUEUE_WAITING.ask(
+            workers, lambda workers: [(workers.waiting, {instruments.QUEUE: "preprocessing"})]
+        )
         async with (
             server.watching([TASK], [speech.TASK, denoise.TASK]) as models,
             _fetcher(settings) as fetcher,

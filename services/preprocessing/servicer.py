@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from services.mesh import errors, tensor
+from services.mesh.call import Context
 from services.mesh.durations import to_duration
-from services.mesh.interceptors import Context
 from services.mesh.ports import DetectedLanguage, Sentence
 from services.mesh.request import one_of, request_id
 from services.mesh.server import budget

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from opentelemetry import metrics
-
 from maas.router.v1 import router_pb2_grpc
+from services.mesh import instruments
 from services.mesh.server import Servicer
 from services.router.caller import GraphCallers
 from services.router.capabilities import Capabilities
@@ -44,7 +43,7 @@ async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
             upstreams, masker=EntityMasker(upstreams[NLP]), policies=policies, cache_bytes=settings.cache_bytes
         )
         registry = Registry(built_in, callers, store)
-        _export_predictions(registry, durations)
+        instruments.GRAPH_PREDICTED.ask(registry, lambda registry: _predictions(registry, durations))
         implementation = RouterServicer(
             registry,
             Runner(registry, policies, durations, SpanObserver()),
@@ -59,18 +58,9 @@ async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
         ]
 
 
-def _export_predictions(registry: Registry, durations: LearntDurations) -> None:
-    """What an autoscaler goes by: how long each graph takes now."""
-
-    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-        for runnable in registry.all():
-            seconds = predicted_seconds(runnable.plan, durations)
-            if seconds is not None:
-                yield metrics.Observation(seconds, {"maas.graph": runnable.compiled.graph.name})
-
-    metrics.get_meter("maas.router").create_observable_gauge(
-        "maas.router.graph.predicted_duration",
-        [observe],
-        unit="s",
-        description="Time that a run of the graph takes now: the medians of its nodes over the last minute.",
-    )
+def _predictions(registry: Registry, durations: LearntDurations) -> instruments.Values:
+    """What an autoscaler goes by: how long each graph that has run takes now."""
+    for runnable in registry.all():
+        seconds = predicted_seconds(runnable.plan, durations)
+        if seconds is not None:
+            yield seconds, {instruments.GRAPH: runnable.compiled.graph.name}

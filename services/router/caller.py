@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 
-from services.mesh import client, errors
+from services.mesh import client, errors, instruments
 from services.mesh.deadline import Deadline
 from services.mesh.status import code_of
 from services.router.methods import Method
@@ -54,23 +54,7 @@ class GraphCallers:
         self.budget = RetryBudget()
         self.breakers = Breakers()
         self.answers = Answers(cache_bytes)
-        meter = metrics.get_meter("maas.router")
-        self.extra_calls = meter.create_counter(
-            "maas.router.extra_calls",
-            description="Calls made again after a failure, or twice since the first was slow.",
-        )
-        self.lookups = metrics.get_meter("maas.cache").create_counter(
-            "maas.cache.lookups", description="Answers asked of a cache: hit, miss, or shared with one under way."
-        )
-
-        def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            yield metrics.Observation(self.breakers.open_count())
-
-        meter.create_observable_gauge(
-            "maas.router.open_circuits",
-            [observe],
-            description="Upstreams and models that are not asked for the moment.",
-        )
+        instruments.OPEN_CIRCUITS.ask(self.breakers, lambda breakers: [(breakers.open_count(), {})])
 
     def unary(self, graph: str, node: Call, method: Method, build: Callable[[Scope], Message]) -> UnaryGrpcCaller:  # noqa: ARG002 - as the port has it
         """For a unary method. build: its request."""
@@ -102,6 +86,8 @@ class UnaryGrpcCaller:
         self._call = call
         self._ttl = node.cache.ttl if node.cache else None
         self._turns = Turns(node.limit) if node.limit else None
+        if self._turns:
+            instruments.QUEUE_WAITING.ask(self._turns, lambda turns: [(turns.waiting, {instruments.QUEUE: "graphs"})])
         self._retrying = Retrying(node.retry, shared.budget)
         self._hedging = Hedging(node.hedge, shared.budget) if node.hedge else None
         self._has_model = "model" in method.request.fields_by_name
@@ -145,7 +131,7 @@ class UnaryGrpcCaller:
             lambda: self._in_turn(request, deadline, record),
             lambda answer: answer.ByteSize(),
         )
-        self._shared.lookups.add(1, {"cache": "graphs", "outcome": "hit" if was_there else "miss"})
+        instruments.CACHE_LOOKUPS.add(1, {"cache": "graphs", "outcome": "hit" if was_there else "miss"})
         if not was_there:
             return answer
         record.cached += 1
@@ -170,7 +156,7 @@ class UnaryGrpcCaller:
 
         def more(why: str, error: errors.MeshError | None = None) -> None:
             record.extra_calls += 1
-            self._shared.extra_calls.add(1, {"reason": why, "rpc.method": self._method.name})
+            instruments.EXTRA_CALLS.add(1, {"reason": why, instruments.METHOD: self._method.name})
             _tell(why, {"rpc.response.status_code": code_of(error).name} if error else None)
 
         def once() -> Awaitable[Message]:

@@ -14,10 +14,9 @@ from typing import Any, Literal, Self, TypeVar
 
 import grpc
 import structlog
-from opentelemetry import metrics
 
 from maas.router.v1 import traffic_pb2 as pb
-from services.mesh import errors
+from services.mesh import errors, instruments
 from services.mesh.deadline import Deadline
 from services.mesh.priority import low_priority
 from services.mesh.status import code_of
@@ -49,6 +48,9 @@ VERSION_DIFFERS = "VERSION_DIFFERS"
 _POLICYS_FAULTS = {"MODEL_NOT_FOUND", "GRAPH_NOT_FOUND", "GRAPH_VERSION_NOT_FOUND", "GRAPH_BROKEN", VERSION_DIFFERS}
 # Nor the variant: a mirrored call is let in when a model has nothing else to do.
 _NOBODYS_FAULTS = {"NO_IDLE_TIME"}
+
+# In metrics, the variant that answers where a policy names none: each version of a graph has a name of its own.
+_CURRENT = "current"
 
 _Outcome = Literal["answered", "failed", "refused"]
 
@@ -82,11 +84,6 @@ class Policies:
         self._active: dict[str, _Active] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._shadows = 0
-        meter = metrics.get_meter("maas.router")
-        self._calls = meter.create_counter("maas.router.variant.calls", description="Calls by variant and outcome.")
-        self._agreement = meter.create_histogram(
-            "maas.router.shadow.agreement", description="How well a shadow's answers agree, 0..1."
-        )
         if store:
             store.listen(self._changed)
 
@@ -187,7 +184,8 @@ class Policies:
             _add(tally, outcome, seconds)
             if score is not None:
                 tally.score.add(score)
-        self._calls.add(1, {"target": active.policy.target, "variant": variant, "outcome": outcome})
+        told = variant if variant in active.policy.variants else _CURRENT
+        instruments.VARIANT_CALLS.add(1, {"target": active.policy.target, "variant": told, "outcome": outcome})
         if canary is None or canary.state is not State.RUNNING or active.writing or not is_canary:
             return
         verdict = judge(canary, time.monotonic() - active.step_began, active.step, active.others)
@@ -236,7 +234,7 @@ class Policies:
                 value = self._value(active, active.agreement, {"answer": answer, "shadow": shadow})
                 agreed = 0.0 if value is None else min(max(value, 0.0), 1.0)
             tally.agreement.add(agreed)
-            self._agreement.record(agreed, {"target": active.policy.target})
+            instruments.SHADOW_AGREEMENT.record(agreed, {"target": active.policy.target})
 
         self._go(mirror()).add_done_callback(self._mirrored)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from maas.router.v1 import router_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
+from services.mesh.call import Context
 from services.mesh.deadline import Deadline
-from services.mesh.interceptors import Context
 from services.mesh.request import request_id
 from services.mesh.server import budget
 from services.router.capabilities import Capabilities

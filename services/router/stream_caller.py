@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message_factory import GetMessageClass
 
+from services.mesh import instruments
 from services.mesh.deadline import Deadline
 from services.mesh.exchange import exchange
 from services.router.methods import Method
@@ -24,6 +25,8 @@ class GrpcStreamCaller:
         """method: of any kind."""
         self._method = method.name
         self._turns = Turns(node.limit) if node.limit else None
+        if self._turns:
+            instruments.QUEUE_WAITING.ask(self._turns, lambda turns: [(turns.waiting, {instruments.QUEUE: "graphs"})])
         channel = upstream.channel
         kinds: Mapping[tuple[bool, bool], Callable[..., Any]] = {
             (False, False): channel.unary_unary,

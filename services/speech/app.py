@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from maas.speech.v1 import speech_pb2_grpc
+from services.mesh import instruments
 from services.mesh.backends import open_backends
 from services.mesh.models import Models
 from services.mesh.ports import Inference, Preprocessor
@@ -46,6 +47,7 @@ def servicer(
     """The service on any adapters. recognizers: readings of live speech at once. max_live_streams: more are refused."""
     transcriber = Transcriber(inference)
     schedule = Schedule(recognizers)
+    instruments.QUEUE_WAITING.ask(schedule, lambda schedule: [(schedule.waiting, {instruments.QUEUE: "speech"})])
     live = LiveRecognizer(transcriber, preprocessor, schedule, max_live_streams=max_live_streams)
     implementation = SpeechServicer(
         models,

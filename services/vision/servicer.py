@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maas.vision.v1 import vision_pb2 as pb
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.ports import Preprocessor
 from services.vision.pipelines.faces.gallery.gallery import Gallery
 from services.vision.pipelines.faces.verify import FaceVerifier

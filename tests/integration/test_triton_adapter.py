@@ -439,3 +439,54 @@ async def test_models_are_listed_with_their_catalog_entry():
     assert cards["a"].max_batch_size == 4
     assert again["a"] is cards["a"]
     assert [request.name for request in implementation.requests[asked:]] == ["plain"]
+
+
+TIMED = {"task": "t", "summary": "T."}
+
+
+async def test_a_call_of_a_model_is_counted(measured):
+    """How often, with which outcome, how many items, and how long it waited and computed where the model tells."""
+    server = Triton()
+    server.models, server.outputs = {"m": ("1", "READY", TIMED)}, [EXECUTION_NS]
+    async with triton(server) as inference:
+        await inference.list_models({})
+        await infer(inference, x=np.int32([[1], [2], [3]]))
+        server.failure = (grpc.StatusCode.UNAVAILABLE, "in a queue that exceeds maximum queue size")
+        with pytest.raises(errors.Exhausted):
+            await infer(inference)
+    calls = "maas_model_call_duration_seconds_count"
+    assert measured.added(calls, maas_model="m", rpc_response_status_code="OK") == 1
+    assert measured.added(calls, maas_model="m", rpc_response_status_code="RESOURCE_EXHAUSTED") == 1
+    assert measured.added("maas_model_batch_size_sum", maas_model="m") == 3 + 1
+    assert measured.added("maas_model_queue_duration_seconds_count", maas_model="m") == 1
+    assert measured.added("maas_model_compute_duration_seconds_sum", maas_model="m") == pytest.approx(3e-6)
+    # What a client of Triton sees of the same calls.
+    clients = {"rpc_method": "inference.GRPCInferenceService/ModelInfer"}
+    assert measured.added("rpc_client_call_duration_seconds_count", **clients) == 2
+
+
+async def test_calls_under_way_are_told(measured):
+    """By model, until Triton has answered; a stream counts once, also when it is left."""
+    server = Triton(wait=True, pieces=["one", "two"])
+    server.models = {"m": ("1", "READY", TIMED)}
+    async with triton(server) as inference:
+        await inference.list_models({})
+        async with aclosing(inference.stream("m", {}, ["text"], deadline=Deadline.after(5))) as pieces:
+            await anext(pieces)
+            assert measured.now("maas_model_active_calls", maas_model="m") == 1
+            assert measured.now("maas_queue_waiting", maas_queue="triton") == 1
+    assert measured.now("maas_model_active_calls", maas_model="m") == 0
+    calls = "maas_model_call_duration_seconds_count"
+    assert measured.added(calls, maas_model="m", rpc_response_status_code="CANCELLED") == 1
+
+
+async def test_a_model_that_triton_does_not_have_makes_no_series(measured):
+    """Whatever it is called, it counts as "other"."""
+    name = 'canary"}{\n'
+    async with triton(Triton(failure=(grpc.StatusCode.NOT_FOUND, "unknown model"))) as inference:
+        with pytest.raises(errors.NotFound):
+            await inference.infer(name, {"x": np.int32([1])}, ["x"], deadline=Deadline.after(5))
+        assert name not in measured.values("maas_model_active_calls", "maas_model")
+    calls = "maas_model_call_duration_seconds_count"
+    assert measured.added(calls, maas_model="other", rpc_response_status_code="NOT_FOUND") == 1
+    assert not any("canary" in model for model in measured.values(calls, "maas_model"))

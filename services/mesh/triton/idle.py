@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from services.mesh import errors
+from services.mesh.instruments import QUEUE, QUEUE_WAITING
 
 if TYPE_CHECKING:
     from services.mesh.deadline import Deadline
@@ -26,6 +27,7 @@ class IdleTime:
         self._inflight = inflight
         self._most = most
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        QUEUE_WAITING.ask(self, lambda idle: [(sum(map(len, list(idle._lines.values()))), {QUEUE: "low priority"})])  # noqa: SLF001 - its own
 
     async def turn(self, model: str, instances: int, deadline: Deadline) -> None:
         """Wait for idle time, half of the time that remains at most. Raises Exhausted when there is none."""

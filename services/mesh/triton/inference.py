@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,15 +20,17 @@ from opentelemetry import trace
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from services.mesh import errors, kserve, telemetry
+from services.mesh import errors, telemetry
 from services.mesh.background import background
 from services.mesh.channel import open_channel
 from services.mesh.client import client_span, trace_metadata
 from services.mesh.models import ModelCard
 from services.mesh.priority import is_low_priority
 from services.mesh.status import from_rpc_error
+from services.mesh.triton.accounts import Accounts
 from services.mesh.triton.failure import to_error
 from services.mesh.triton.idle import IdleTime
+from services.mesh.triton.messages import arrays_of, to_request
 from services.mesh.triton.statistics import Statistics
 from services.mesh.triton.waits import Waits
 
@@ -64,31 +66,50 @@ class TritonInference:
         self._instances: dict[str, int] = {}
         self._idle_time = IdleTime(self._inflight, settings.triton_max_inflight)
         self.waits = Waits(self._inflight)
+        self._accounts = Accounts(self._inflight)
 
     async def infer(
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
     ) -> dict[str, Array]:
         """Run a model once; see services.mesh.ports.Inference."""
+        with self._accounts.call(model, inputs):
+            return await self._infer(model, inputs, outputs, deadline)
+
+    async def _infer(
+        self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], deadline: Deadline
+    ) -> dict[str, Array]:
         await self._admit(model, deadline)
         timeout = deadline.require_seconds()
         with client_span(f"{SERVICE}/ModelInfer") as span:
-            timed = span.is_recording() and model in self._timed
+            timed = model in self._timed
             span.set_attribute("maas.model", model)
-            request = _request(model, inputs, [*outputs, EXECUTION_NS] if timed else outputs, timeout)
+            request = to_request(model, inputs, [*outputs, EXECUTION_NS] if timed else outputs, timeout)
             sent_ns = time.time_ns()
             try:
                 response = await self._call(request, timeout)
             except AioRpcError as error:
                 raise to_error(error.code(), error.details() or "", model) from None
-            arrays = _arrays(response)
+            arrays = arrays_of(response)
             if timed:
-                _add_execution_spans(model, sent_ns, arrays.pop(EXECUTION_NS))
+                # The items of a batch ran together, so the first stands for all.
+                began_ns, ended_ns = (int(value) for value in arrays.pop(EXECUTION_NS).reshape(-1, 2)[0])
+                self._accounts.ran(model, sent_ns, began_ns, ended_ns)
+                if span.is_recording():
+                    _add_execution_spans(model, sent_ns, began_ns, ended_ns)
             return arrays
 
     async def stream(
         self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, deadline: Deadline
     ) -> AsyncGenerator[dict[str, Array], None]:
         """Run a decoupled model; see services.mesh.ports.Inference. The server bears that these calls are cancelled."""
+        with self._accounts.call(model, inputs):
+            async with aclosing(self._stream(model, inputs, outputs, deadline)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _stream(
+        self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], deadline: Deadline
+    ) -> AsyncGenerator[dict[str, Array], None]:
         await self._admit(model, deadline)
         timeout = deadline.require_seconds()
         self._inflight[model] += 1
@@ -96,7 +117,7 @@ class TritonInference:
             # Not the current span: between two pieces the caller's code runs, whose spans are no part of this call.
             with client_span(f"{SERVICE}/ModelStreamInfer", current=False) as span:
                 span.set_attribute("maas.model", model)
-                request = _request(model, inputs, outputs, timeout)
+                request = to_request(model, inputs, outputs, timeout)
                 call = self._stub.ModelStreamInfer([request], timeout=timeout, metadata=trace_metadata(span))
                 last: dict[str, Array] = {}
                 begun = False
@@ -109,9 +130,9 @@ class TritonInference:
                             begun = True
                         # The last one waits for the end of the call, so that who stops reading then cancels nothing.
                         if response.infer_response.parameters[_FINAL].bool_param:
-                            last = _arrays(response.infer_response)
+                            last = arrays_of(response.infer_response)
                         else:
-                            yield _arrays(response.infer_response)
+                            yield arrays_of(response.infer_response)
                 except AioRpcError as error:
                     raise to_error(error.code(), error.details() or "", model) from None
                 finally:
@@ -231,6 +252,7 @@ class TritonInference:
             self._timed.add(name)
         else:
             self._timed.discard(name)
+        self._accounts.know(name, batches=response.config.max_batch_size > 0)
         if response.config.model_transaction_policy.decoupled:
             self._instances.pop(name, None)
         else:
@@ -259,35 +281,8 @@ async def open_triton(settings: TritonSettings) -> AsyncIterator[TritonInference
             await inference.drain()
 
 
-def _request(model: str, inputs: Mapping[str, Array], outputs: Sequence[str], timeout: float) -> pb.ModelInferRequest:
-    request = pb.ModelInferRequest(
-        model_name=model,
-        inputs=[
-            pb.ModelInferRequest.InferInputTensor(name=name, datatype=kserve.DATATYPES[array.dtype], shape=array.shape)
-            for name, array in inputs.items()
-        ],
-        outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
-        raw_input_contents=[kserve.encode(array) for array in inputs.values()],
-    )
-    # A server whose queues have a policy drops the request when our caller has stopped waiting. The embedded one has
-    # none: with any policy 24.10 stalls for half a second at a time, so `triton_max_inflight` bounds its queues.
-    request.parameters["timeout"].int64_param = int(timeout * 1e6)
-    return request
-
-
-def _arrays(response: pb.ModelInferResponse) -> dict[str, Array]:
-    return {
-        output.name: kserve.decode(content, output.datatype, tuple(output.shape))
-        for output, content in zip(response.outputs, response.raw_output_contents, strict=True)
-    }
-
-
-def _add_execution_spans(model: str, sent_ns: int, execution_ns: Array) -> None:
-    """Two children of the current span, as service "triton": waiting, the way there included, and computing.
-
-    execution_ns: int64[..., 2]; the items of a batch ran together, so the first stands for all.
-    """
-    began_ns, ended_ns = (int(value) for value in execution_ns.reshape(-1, 2)[0])
+def _add_execution_spans(model: str, sent_ns: int, began_ns: int, ended_ns: int) -> None:
+    """Two children of the current span, as service "triton": waiting, the way there included, and computing."""
     tracer = telemetry.triton_tracer()
     for name, start, end in (("queue", min(sent_ns, began_ns), began_ns), ("compute", began_ns, ended_ns)):
         span = tracer.start_span(

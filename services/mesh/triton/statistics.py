@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import grpc.aio
-from opentelemetry import metrics
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
@@ -36,7 +35,6 @@ class Statistics:
 
         called: the models that were called since, with the instances that each replica has of them.
         """
-        _export(self._waits)
         try:
             while True:
                 await asyncio.sleep(_PERIOD_SECONDS)
@@ -87,19 +85,4 @@ async def _served(channel: grpc.aio.Channel, model: str) -> Served:
         calls=sum(version.inference_stats.success.count for version in versions),
         executions=sum(version.execution_count for version in versions),
         busy_seconds=sum(batch.compute_infer.ns for version in versions for batch in version.batch_stats) / 1e9,
-    )
-
-
-def _export(waits: Waits) -> None:
-    """What an autoscaler goes by."""
-
-    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-        for model, seconds in waits.predictions().items():
-            yield metrics.Observation(seconds, {"maas.model": model})
-
-    metrics.get_meter("maas.triton").create_observable_gauge(
-        "maas.triton.predicted_wait",
-        [observe],
-        unit="s",
-        description="Time that a call of a model would wait in Triton now; those that it makes late are refused.",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.mesh import errors
+from services.mesh.instruments import MODEL, MODEL_WAIT
 
 if TYPE_CHECKING:
     from services.mesh.deadline import Deadline
@@ -111,6 +112,7 @@ class Waits:
         self._clock = clock
         self._models: dict[str, _Model] = {}
         self._answered: Counter[str] = Counter()
+        MODEL_WAIT.ask(self, lambda waits: [(value, {MODEL: name}) for name, value in waits.predictions().items()])
 
     def answered(self, model: str) -> None:
         """One of our calls has been answered."""
@@ -150,8 +152,8 @@ class Waits:
         return max(0.0, ahead + 1 - known.instances * len(known.replicas)) / rate
 
     def predictions(self) -> dict[str, float]:
-        """The waits of all models of which enough is known."""
-        known = {model: self.seconds(model) for model in self._models}
+        """The waits of all models of which enough is known; any thread may ask."""
+        known = {model: self.seconds(model) for model in list(self._models)}
         return {model: seconds for model, seconds in known.items() if seconds is not None}
 
     def require_time(self, model: str, deadline: Deadline) -> None:

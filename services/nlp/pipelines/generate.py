@@ -17,6 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.mesh import errors
 from services.mesh.deadline import Deadline
+from services.mesh.generation import generation
 from services.mesh.models import ModelCard
 from services.mesh.ports import Array, Inference
 from services.nlp.pipelines.prompting import without
@@ -103,12 +104,15 @@ class Generator:
         """
         prompt = self._prompt(messages, card)
         inputs = _inputs(prompt, sampling)
-        async with aclosing(self._inference.stream(card.name, inputs, _OUTPUTS, deadline=deadline)) as answers:
-            written = 0
-            async for answer in answers:
-                piece = _piece(answer, written)
-                written = piece.usage.output_tokens
-                yield piece
+        answers = self._inference.stream(card.name, inputs, _OUTPUTS, deadline=deadline)
+        with generation(card.name) as counted:
+            async with aclosing(answers):
+                written = 0
+                async for answer in answers:
+                    piece = _piece(answer, written)
+                    written = piece.usage.output_tokens
+                    counted.wrote(piece.usage.input_tokens, written)
+                    yield piece
 
     async def complete(
         self, messages: Sequence[Message], card: ModelCard, sampling: Sampling, deadline: Deadline

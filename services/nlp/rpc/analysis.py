@@ -9,8 +9,8 @@ from typing import Any
 from maas.nlp.v1 import nlp_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc
 from services.mesh import errors
+from services.mesh.call import Context
 from services.mesh.deadline import Deadline
-from services.mesh.interceptors import Context
 from services.mesh.request import fraction, limited, one_of, request_id
 from services.mesh.server import budget
 from services.nlp.pipelines.analysis.analysis import Analysis

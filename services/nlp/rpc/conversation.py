@@ -10,7 +10,7 @@ from typing import Literal
 from maas.nlp.v1 import conversation_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc, text_pb2
 from services.mesh import errors
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.request import fraction, language_tag, one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from maas.nlp.v1 import nlp_pb2_grpc, text_pb2
 from maas.nlp.v1 import summary_pb2 as pb
 from services.mesh import errors
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.request import language_tag, limited, one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status

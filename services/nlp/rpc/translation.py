@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maas.nlp.v1 import nlp_pb2_grpc
 from maas.nlp.v1 import translation_pb2 as pb
 from services.mesh import errors
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.request import language_tag, one_of, request_id
 from services.mesh.server import budget
 from services.mesh.status import to_status

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from services.mesh import errors
+from services.mesh.audio import heard
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
 from services.mesh.ports import (
@@ -188,7 +189,9 @@ class InputPipelines:
             sample_rate_hertz=limited("sample_rate_hertz", sample_rate_hertz, default=16_000, low=8_000, high=48_000),
             deadline=deadline,
         )
-        return await self._workers.run(convert, deadline)
+        recording = await self._workers.run(convert, deadline)
+        heard(recording.sound.duration_seconds)
+        return recording
 
     def stream_audio(
         self,

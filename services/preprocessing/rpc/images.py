@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
 from services.mesh import tensor
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.pictures import FITS, REDACTIONS, pixels_to_proto, region_from_proto, region_to_proto
 from services.mesh.ports import Fit, Redaction, Target
 from services.mesh.request import one_of, request_id

@@ -8,8 +8,9 @@ from typing import Literal
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
+from services.mesh.audio import spoken
+from services.mesh.call import Context
 from services.mesh.durations import seconds_within, to_duration
-from services.mesh.interceptors import Context
 from services.mesh.ports import SoundEvent, SoundPiece
 from services.mesh.request import request_id
 from services.mesh.server import budget
@@ -138,6 +139,7 @@ def _detected(event: DetectEvent, request_id: str) -> pb.DetectSpeechResponse:
 
 def _denoised(event: DenoiseEvent, request_id: str) -> pb.DenoiseAudioResponse:
     if isinstance(event, Cleaned):
+        spoken(len(event.samples) / SAMPLE_RATE_HERTZ)
         return pb.DenoiseAudioResponse(content=event.samples.astype("<i2", copy=False).tobytes())
     end = pb.DenoiseAudioEnd(
         duration=to_duration(event.duration_seconds),

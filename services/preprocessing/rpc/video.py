@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 from maas.preprocessing.v1 import preprocessing_pb2 as pb
 from maas.preprocessing.v1 import preprocessing_pb2_grpc
+from services.mesh.call import Context
 from services.mesh.durations import to_duration
-from services.mesh.interceptors import Context
 from services.mesh.pictures import pixels_to_proto
 from services.mesh.ports import ShotChange, VideoEnd, VideoEvent, VideoFrame
 from services.mesh.request import request_id

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from maas.router.v1 import graph_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
 from services.mesh import errors
+from services.mesh.call import Context
 from services.mesh.deadline import Deadline
-from services.mesh.interceptors import Context
 from services.mesh.request import limited
 from services.mesh.server import budget
 from services.router.compiling import CompiledGraph, compile_graph, from_proto, read, to_json, to_proto

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maas.router.v1 import router_pb2_grpc
 from maas.router.v1 import traffic_pb2 as pb
 from services.mesh import errors
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.server import budget
 from services.router.capabilities import Capabilities
 from services.router.pipelines.documents import TRAFFIC, Document, Store

@@ -48,6 +48,11 @@ class Schedule:
         """Whether a reading could begin at once."""
         return self._free > 0
 
+    @property
+    def waiting(self) -> int:
+        """Readings whose turn has not come."""
+        return len(self._waiting)
+
     async def run(self, stream: object, priority: Priority, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives, which begins when it is its turn.
 

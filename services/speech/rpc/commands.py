@@ -9,9 +9,9 @@ from contextlib import aclosing
 from maas.speech.v1 import command_pb2 as pb
 from maas.speech.v1 import live_pb2, speech_pb2_grpc
 from services.mesh import errors
+from services.mesh.call import Context
 from services.mesh.deadline import Deadline
 from services.mesh.durations import seconds_within, to_duration
-from services.mesh.interceptors import Context
 from services.mesh.media import media_bytes
 from services.mesh.models import Models
 from services.mesh.ports import Preprocessor

@@ -11,8 +11,8 @@ from opentelemetry import trace
 from maas.speech.v1 import live_pb2 as pb
 from maas.speech.v1 import speech_pb2_grpc, transcript_pb2
 from services.mesh import errors
+from services.mesh.call import Context
 from services.mesh.durations import seconds_within, to_duration
-from services.mesh.interceptors import Context
 from services.mesh.models import ModelCard, Models
 from services.mesh.ports import AudioFormat
 from services.mesh.request import language_tag, one_of

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from maas.speech.v1 import speech_pb2 as pb
 from maas.speech.v1 import speech_pb2_grpc, transcript_pb2
+from services.mesh.call import Context
 from services.mesh.durations import to_duration
-from services.mesh.interceptors import Context
 from services.mesh.media import media_bytes
 from services.mesh.models import Models
 from services.mesh.ports import Preprocessor

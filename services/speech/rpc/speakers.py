@@ -9,9 +9,9 @@ from maas.speech.v1 import speaker_pb2 as pb
 from maas.speech.v1 import speech_pb2_grpc
 from maas.type.v1 import media_pb2
 from services.mesh import errors
+from services.mesh.call import Context
 from services.mesh.deadline import Deadline
 from services.mesh.durations import to_duration
-from services.mesh.interceptors import Context
 from services.mesh.media import media_bytes
 from services.mesh.models import ModelCard, Models
 from services.mesh.ports import Preprocessor

@@ -10,8 +10,9 @@ from opentelemetry import trace
 from maas.speech.v1 import speech_pb2_grpc
 from maas.speech.v1 import synthesis_pb2 as pb
 from services.mesh import errors
+from services.mesh.audio import spoken
+from services.mesh.call import Context
 from services.mesh.durations import to_duration
-from services.mesh.interceptors import Context
 from services.mesh.models import Models
 from services.mesh.request import language_tag, one_of, request_id
 from services.mesh.server import budget
@@ -63,6 +64,7 @@ class SynthesisRpcs(speech_pb2_grpc.SpeechServiceServicer):
         speech = await self._synthesizer.speak(
             script, speaker, speaking_rate=rate, output=output, deadline=budget(context)
         )
+        spoken(speech.duration_seconds)
         return pb.SynthesizeSpeechResponse(
             audio_content=speech.content,
             sample_rate_hertz=speech.sample_rate_hertz,
@@ -88,11 +90,15 @@ class SynthesisRpcs(speech_pb2_grpc.SpeechServiceServicer):
             deadline=deadline,
         )
         first = True
+        said = 0.0
         async with aclosing(pieces):
             async for piece in pieces:
                 if first:
                     span.add_event("first sound")
                     first = False
+                end = piece.end_seconds if isinstance(piece, Piece) else piece.duration_seconds
+                spoken(max(0.0, end - said))
+                said = max(end, said)
                 for response in _responses(piece, echo):
                     yield response
 

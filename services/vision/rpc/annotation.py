@@ -9,8 +9,8 @@ from maas.type.v1 import media_pb2
 from maas.vision.v1 import vision_pb2 as pb
 from maas.vision.v1 import vision_pb2_grpc
 from services.mesh import errors
+from services.mesh.call import Context
 from services.mesh.deadline import Deadline
-from services.mesh.interceptors import Context
 from services.mesh.media import media_bytes
 from services.mesh.ports import Preprocessor
 from services.mesh.request import one_of, request_id

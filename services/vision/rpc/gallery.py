@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from maas.vision.v1 import face_pb2 as pb
 from maas.vision.v1 import vision_pb2_grpc
 from services.mesh import errors
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.media import media_bytes
 from services.mesh.ports import Preprocessor
 from services.mesh.request import limited, request_id

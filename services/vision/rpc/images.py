@@ -6,7 +6,7 @@ from maas.type.v1 import media_pb2
 from maas.vision.v1 import image_pb2, redaction_pb2, vision_pb2_grpc
 from maas.vision.v1 import vision_pb2 as pb
 from services.mesh import errors
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.media import media_bytes
 from services.mesh.ports import Preprocessor, Redaction, Region
 from services.mesh.request import fraction, one_of, request_id

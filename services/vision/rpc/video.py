@@ -11,8 +11,8 @@ from opentelemetry import trace
 from maas.vision.v1 import video_pb2 as pb
 from maas.vision.v1 import vision_pb2_grpc
 from services.mesh import errors
+from services.mesh.call import Context
 from services.mesh.durations import to_duration, to_seconds
-from services.mesh.interceptors import Context
 from services.mesh.models import ModelCard
 from services.mesh.ports import ShotChange
 from services.mesh.request import fraction, one_of, request_id

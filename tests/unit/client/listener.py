@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from maas.speech.v1 import live_pb2 as pb
 from maas.speech.v1 import speech_pb2_grpc
 from maas.type.v1 import media_pb2
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 
 SESSION = "8f14e45f-ceea-467f-9575-1f5bb4d0e3a2"
 RAW = media_pb2.AudioStreamFormat(encoding=media_pb2.AUDIO_STREAM_ENCODING_MULAW, sample_rate_hertz=8000)

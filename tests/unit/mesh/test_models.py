@@ -101,3 +101,23 @@ def test_a_language_is_checked_by_its_primary_tag():
     with pytest.raises(errors.InvalidArgument) as caught:
         A.require_language("fr")
     assert "en, zh" in caught.value.message
+
+
+async def test_models_that_come_and_go_are_told(measured):
+    """A model is 1 while it is ready and 0 while it is not; that it came, went or changed its version is counted."""
+    source = Source(A, B)
+    models = Models(source, ["t"], poll_seconds=2)
+    await models.refresh()
+    assert [measured.now("maas_model_ready", maas_model=name) for name in ("a", "b")] == [1, 1]
+    source.cards = (A.model_copy(update={"version": "2"}),)
+    await models.refresh()
+    source.down = True
+    await models.refresh()
+    assert measured.now("maas_model_ready", maas_model="a") == 0
+    assert "b" not in measured.values("maas_model_ready", "maas_model")
+    told = [
+        measured.added("maas_model_changes_total", maas_model=model, maas_change=change)
+        for model, change in (("a", "appeared"), ("b", "appeared"), ("a", "changed"), ("b", "disappeared"))
+    ]
+    assert told == [1, 1, 1, 1]
+    assert measured.added("maas_model_changes_total", maas_model="o") == 0

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from services.mesh import errors
+from services.mesh.audio import heard
 from services.mesh.deadline import Deadline
 from services.mesh.ports import AudioFormat, SoundEnd, SoundEvent, SoundPiece
 from services.preprocessing.pipelines.decoders import Decoders, exhausted
@@ -78,6 +79,8 @@ class SoundStreamer:
                 aclosing(events),
             ):
                 async for event in told:
+                    if isinstance(event, SoundPiece):
+                        heard(len(event.samples) / sample_rate_hertz)
                     yield event
         finally:
             self._streams -= 1

@@ -19,6 +19,11 @@ class Turns:
         self._free = asyncio.Semaphore(policy.at_once)
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """Calls whose turn has not come."""
+        return self._waiting
+
     @asynccontextmanager
     async def turn(self, deadline: Deadline) -> AsyncIterator[None]:
         """Inside the block the call may be made. Raises Exhausted when the queue is full, and DeadlineExceeded."""

@@ -60,6 +60,11 @@ class Policy:
     shadow: Shadow | None = None
     canary: Canary | None = None
 
+    @property
+    def variants(self) -> set[str]:
+        """Those that it names."""
+        return {each.variant for each in (*self.shares, self.shadow, self.canary) if each is not None}
+
 
 def choose(policy: Policy, routing_key: str, draw: Callable[[], float] = random.random) -> str:
     """The variant for a call; "" when the policy names none.

@@ -24,7 +24,7 @@ from maas.nlp.v1 import nlp_pb2_grpc
 from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
 from maas.router.v1 import router_pb2_grpc
 from services.mesh import errors
-from services.mesh.interceptors import Context
+from services.mesh.call import Context
 from services.mesh.server import Servicer, serving
 from services.mesh.settings import ServiceSettings
 

@@ -1,0 +1,50 @@
+"""The call that is being answered, for all that is told of it: its log line, its metrics, its spans."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+Context = ServicerContext[Any, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call as the interceptors see it.
+
+    method: "package.Service/Method". sends_stream, gets_stream: whether its client sends a stream of requests, and gets
+    one of answers. messages_*, bytes_*: what came and went until now. reason: of the error that it failed with. models:
+    those that were asked.
+    """
+
+    method: str
+    context: Context
+    sends_stream: bool
+    gets_stream: bool
+    messages_in: int = 0
+    messages_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    reason: str = ""
+    models: set[str] = field(default_factory=set)
+
+    @property
+    def streams(self) -> bool:
+        """Whether either side sends a stream."""
+        return self.sends_stream or self.gets_stream
+
+
+_current: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def current_call() -> Call | None:
+    """The call that this code runs for; None for what a process does by itself."""
+    return _current.get()
+
+
+def begin(call: Call) -> None:
+    """Make it the current one of this task, which is the call's own, and of those that it starts."""
+    _current.set(call)

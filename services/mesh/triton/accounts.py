@@ -1,0 +1,71 @@
+"""What is counted of the calls of models."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from services.mesh import errors, instruments
+from services.mesh.call import current_call
+from services.mesh.instruments import CODE, MODEL, OTHER
+from services.mesh.status import code_of
+
+if TYPE_CHECKING:
+    from services.mesh.ports import Array
+
+
+class Accounts:
+    """The metrics of one connection to Triton. Bounded by the models that it was told of."""
+
+    def __init__(self, inflight: Mapping[str, int]) -> None:
+        """inflight: calls that Triton has not answered, by model, kept up to date by the caller."""
+        self._inflight = inflight
+        # The labels of each, made once; whether its first dimension counts items.
+        self._known: dict[str, tuple[Mapping[str, str], bool]] = {}
+        instruments.MODEL_ACTIVE.ask(self, Accounts.active)
+        instruments.QUEUE_WAITING.ask(self, Accounts.waiting)
+
+    def know(self, model: str, *, batches: bool) -> None:
+        """A model is in Triton. batches: whether its inputs have a first dimension of items."""
+        self._known[model] = ({MODEL: model}, batches)
+
+    @contextmanager
+    def call(self, model: str, inputs: Mapping[str, Array]) -> Iterator[None]:
+        """One call, with the error that leaves the block as its outcome."""
+        labels, batches = self._known.get(model, ({MODEL: OTHER}, False))
+        if (answering := current_call()) is not None:
+            answering.models.add(labels[MODEL])
+        began = time.perf_counter()
+        code = "OK"
+        try:
+            yield
+        except errors.MeshError as error:
+            code = code_of(error).name
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            code = "CANCELLED"
+            raise
+        except BaseException:
+            code = "UNKNOWN"
+            raise
+        finally:
+            instruments.MODEL_DURATION.record(time.perf_counter() - began, {**labels, CODE: code})
+            items = len(next(iter(inputs.values()))) if batches and inputs else 1
+            instruments.MODEL_BATCH.record(items, labels)
+
+    def ran(self, model: str, sent_ns: int, began_ns: int, ended_ns: int) -> None:
+        """When it was sent, and when it began and ended in Triton; nanoseconds since 1970."""
+        labels = self._known.get(model, ({MODEL: OTHER}, False))[0]
+        instruments.MODEL_QUEUE.record(max(0, began_ns - sent_ns) / 1e9, labels)
+        instruments.MODEL_COMPUTE.record(max(0, ended_ns - began_ns) / 1e9, labels)
+
+    def waiting(self) -> instruments.Values:
+        """In Triton, of all models."""
+        return [(sum(list(self._inflight.values())), {instruments.QUEUE: "triton"})]
+
+    def active(self) -> instruments.Values:
+        """By model."""
+        return [(count, self._known[model][0]) for model, count in list(self._inflight.items()) if model in self._known]
