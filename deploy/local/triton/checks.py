@@ -41,7 +41,10 @@ def problems(settings: Settings) -> list[str]:
     found.append(tracing_problem(settings))
     ports = {name: getattr(settings, name) for name in ("grpc_port", "http_port", "metrics_port")}
     give_up = time.monotonic() + _PORT_SECONDS
-    found += [port_problem(f"TRITON_{name.upper()}", port, give_up=give_up) for name, port in ports.items()]
+    found += [
+        port_problem(f"TRITON_{name.upper()}", port, host=settings.listen_host, give_up=give_up)
+        for name, port in ports.items()
+    ]
     return [problem for problem in found if problem]
 
 
@@ -135,16 +138,16 @@ def shared_memory_problem(settings: Settings) -> str | None:
     )
 
 
-def port_problem(variable: str, port: int, *, give_up: float) -> str | None:
+def port_problem(variable: str, port: int, *, host: str = HOST, give_up: float) -> str | None:
     """variable: the setting that chooses the port. Waits until `give_up` (time.monotonic()) for it to come free."""
     while True:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Triton: lingering connections do not count
             try:
-                probe.bind((HOST, port))
+                probe.bind((host, port))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or time.monotonic() > give_up:
-                    return f"Port {port} on {HOST} cannot be used ({error.strerror}); free it or set {variable}."
+                    return f"Port {port} on {host} cannot be used ({error.strerror}); free it or set {variable}."
             else:
                 return None
         time.sleep(0.1)

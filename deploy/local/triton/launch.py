@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploy.local.triton import tether
 from deploy.local.triton.processes import STUB, kill_orphans
-from deploy.local.triton.settings import HOST, Settings
+from deploy.local.triton.settings import Settings
 
 
 def server_binary(settings: Settings) -> Path:
@@ -70,17 +70,18 @@ def command(settings: Settings, backends: Path) -> list[str]:
         "model-repository": settings.model_repository.resolve(),
         "backend-directory": backends,
         "cache-directory": settings.server_directory.resolve() / "caches",
-        # It would listen on all interfaces.
-        "grpc-address": HOST,
+        # By itself it would listen on all interfaces.
+        "grpc-address": settings.listen_host,
         "grpc-port": settings.grpc_port,
-        "http-address": HOST,
+        "http-address": settings.listen_host,
         "http-port": settings.http_port,
-        "metrics-address": HOST,
+        "metrics-address": settings.listen_host,
         "metrics-port": settings.metrics_port,
         "model-control-mode": "explicit",
         "load-model": "*",
-        # One broken model must not keep the others away.
+        # One broken model must not keep the others away, nor one that is being loaded anew: services look at each.
         "exit-on-error": "false",
+        "strict-readiness": "false",
         "backend-config": f"python,shm-region-prefix-name={settings.shared_memory_prefix}",
         "exit-timeout-secs": settings.drain_seconds,
         "allow-gpu-metrics": "false",

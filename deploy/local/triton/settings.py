@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     grpc_port: int = Field(gt=0, lt=65536)
     http_port: int = Field(gt=0, lt=65536)
     metrics_port: int = Field(gt=0, lt=65536)
+    listen_host: str = Field(HOST, description="what Triton listens on; 0.0.0.0 in a container")
     server_directory: Path = Field(description="holds bin/tritonserver, backends and python_backend_stubs")
     model_repository: Path = Field(description="one folder a model, the canary among them")
     run_directory: Path = Field(description="the guard writes there, and only there")
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
 
     @property
     def grpc_address(self) -> str:
-        """host:port of Triton's gRPC endpoint."""
+        """host:port of Triton's gRPC endpoint, as the guard reaches it."""
         return f"{HOST}:{self.grpc_port}"
 
     @property
