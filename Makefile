@@ -54,6 +54,9 @@ prometheus: $(BUILD)/prometheus ## fetch Prometheus, unless it is on PATH; witho
 $(BUILD)/prometheus: | .venv/installed
 	@$(BIN)/python -m deploy.local.prometheus
 
+manifests: protos ## render the gateway's configuration for Kubernetes, and every overlay to .build/k8s
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m deploy.k8s render
+
 build: protos models tracing-ui prometheus
 
 ##@ Check
@@ -105,4 +108,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models build test check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus
+.PHONY: help demo up install protos models manifests build test check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus

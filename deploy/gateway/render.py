@@ -111,8 +111,11 @@ class Gateway:
             raise ValueError("callers can only be known by their certificates with Tls.client_ca")
 
 
-def render(gateway: Gateway) -> str:
-    """The configuration as YAML text."""
+def render(gateway: Gateway, descriptors: Path | None = None) -> str:
+    """The configuration as YAML text.
+
+    descriptors: where the descriptor set lies here, if not where the gateway will find it.
+    """
     names = {upstream.service: upstream.name for upstream in gateway.upstreams}
     token = gateway.identity.token if gateway.identity else None
     text = (
@@ -121,7 +124,7 @@ def render(gateway: Gateway) -> str:
         .render(
             gateway=gateway,
             names=names,
-            paths=json_paths(Path(gateway.descriptors), names),
+            paths=json_paths(descriptors or Path(gateway.descriptors), names),
             replies=local_replies(
                 [(name, service) for service, name in names.items()],
                 gateway.max_request_bytes,

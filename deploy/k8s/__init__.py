@@ -1,0 +1,1 @@
+"""The mesh on Kubernetes: manifests, and what renders and checks them."""

@@ -1,0 +1,91 @@
+"""The overlays have the times of deploy/drain.py, and are such that `kubectl apply` can send them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy import drain
+from deploy.k8s.overlays import build, overlays
+from deploy.local.processes import SERVICES
+
+STOPS = drain.stops(drain.KUBERNETES)
+OVERLAYS = {folder.name: folder for folder in overlays()}
+# What an object's annotations may have together; `kubectl apply` keeps what it applied in one.
+_ANNOTATION_BYTES = 256 * 1024
+
+
+@cache
+def documents(overlay: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(build(OVERLAYS[overlay])))
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    """Each in turn."""
+    return request.param
+
+
+def pods(overlay: str) -> dict[str, dict[str, Any]]:
+    """The pod of each Deployment that stops in the mesh's order."""
+    found = {each["metadata"]["name"]: each for each in documents(overlay) if each["kind"] == "Deployment"}
+    return {name: each["spec"]["template"]["spec"] for name, each in found.items() if name in STOPS}
+
+
+def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in pod["containers"] if each["name"] == name)
+
+
+def test_every_service_is_there(overlay: str) -> None:
+    """An overlay has the gateway, Triton, and each service that the gateway leads to."""
+    assert pods(overlay).keys() >= {"gateway", "triton", *SERVICES}
+
+
+def test_times_of_stopping_are_derived_in_one_place(overlay: str) -> None:
+    """The grace, the pre-stop hook and the settings of each workload are those of deploy/drain.py."""
+    for name, pod in pods(overlay).items():
+        stop = STOPS[name]
+        own = container(pod, name)
+        variables = {each["name"]: each.get("value") for each in own.get("env", [])}
+        hook = own["lifecycle"]["preStop"]
+        assert pod["terminationGracePeriodSeconds"] == stop.grace, name
+        if name == "gateway":
+            assert hook["exec"]["command"][-2:] == [str(stop.pre_stop), str(stop.notice + stop.drain)]
+            assert own["args"][-2:] == ["--drain-time-s", str(stop.announce)]
+        else:
+            assert hook == {"sleep": {"seconds": stop.pre_stop}}, name
+        if name == "triton":
+            flag = f"--exit-timeout-secs={stop.drain}"
+            assert variables.get("TRITON_DRAIN_SECONDS") == str(stop.drain) or flag in own["args"]
+        elif name != "gateway":
+            assert stop.environment().items() <= variables.items(), name
+
+
+def test_services_are_asked_by_their_own_names(overlay: str) -> None:
+    """Readiness is that of the service itself, and liveness asks nothing of what it stands on."""
+    for name, (service, _) in SERVICES.items():
+        own = container(pods(overlay)[name], name)
+        assert own["readinessProbe"]["grpc"] == {"port": 8000, "service": service}
+        for probe in ("startupProbe", "livenessProbe"):
+            assert own[probe]["grpc"] == {"port": 8000, "service": "liveness"}
+
+
+def test_the_gateways_configuration_is_mounted(overlay: str) -> None:
+    """The variant that the environment names is a folder that the pod has."""
+    own = container(pods(overlay)["gateway"], "gateway")
+    path = own["args"][own["args"].index("--config-path") + 1]
+    for each in own["env"]:
+        path = path.replace(f"$({each['name']})", each["value"])
+    assert str(Path(path).parent) in [mount["mountPath"] for mount in own["volumeMounts"]]
+
+
+def test_kubectl_can_keep_what_it_applied(overlay: str) -> None:
+    """Each object fits into an annotation of itself, since otherwise `kubectl apply -k` is refused."""
+    for document in documents(overlay):
+        size = len(json.dumps(document, separators=(",", ":")).encode())
+        assert size < _ANNOTATION_BYTES, document["metadata"]["name"]
