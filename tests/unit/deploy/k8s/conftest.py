@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import trustme
 
 from deploy.k8s import gateway as described
+from deploy.k8s.checks.kustomize import renderings
+from deploy.k8s.checks.rendering import Rendering
 from tests.gateway_pod import Moved
 from tests.issuer import Issuer
 
@@ -26,3 +29,9 @@ def pod(tmp_path: Path) -> Moved:
     for path in (described.COMPONENTS / "tls").glob("tls-*.yaml"):
         (tmp_path / "secrets" / path.name).write_text(moved.here(path.read_text()))
     return moved
+
+
+@pytest.fixture(scope="session")
+def rendered() -> Mapping[str, Rendering]:
+    """The real manifests: every overlay and combination by its name."""
+    return {rendering.name: rendering for rendering in renderings()}

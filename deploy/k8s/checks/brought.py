@@ -1,0 +1,29 @@
+"""What the operator brings, since it cannot stand in a repository: secrets, and objects of the cluster itself.
+
+deploy/README.md names each; a test compares. An overlay that needs one says so there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object that the manifests name and do not make.
+
+    why: for people.
+    samples: its keys, each with a value of the right form, by which settings can be checked. None of them is in use.
+    """
+
+    why: str
+    samples: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of a ConfigMap or Secret."""
+        return tuple(self.samples)
+
+
+BROUGHT: Mapping[tuple[str, str], Thing] = {}
