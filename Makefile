@@ -65,13 +65,16 @@ test: check build ## run every check and test: unit, integration, end to end wit
 	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit tests/integration -n 2 --dist loadfile  # a second thread would slow torch down
 	@$(BIN)/pytest tests/e2e
 
-check: protos ## lint, types, layers, contracts
+check: protos ## lint, types, layers, contracts, manifests, Dockerfiles
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet || { echo 'run: $(BIN)/ruff format'; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/buf lint $(DESCRIPTORS) --config protos/buf.yaml
 	@$(BIN)/buf breaking $(DESCRIPTORS) --against protos/released.binpb --config protos/buf.yaml
+	@$(BIN)/hadolint $(wildcard deploy/docker/*.Dockerfile)
+	@$(BIN)/python -m deploy.k8s render --check
+	@$(BIN)/python -m deploy.k8s check
 
 bench: build ## measure what the mesh adds to an inference, beside Triton alone; preprocessing apart and in process
 	@$(BIN)/python -m tests.bench.overhead

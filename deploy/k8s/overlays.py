@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from deploy.k8s.gateway import ROOT
 
 OVERLAYS = ROOT / "overlays"
-KUBECTL = "kubectl"
 
 
 class CannotBuild(Exception):
-    """Kustomize refuses a folder; the message is its own."""
+    """Kustomize refuses a folder, or is not there; the message says why."""
 
 
 def overlays() -> list[Path]:
@@ -20,9 +21,18 @@ def overlays() -> list[Path]:
     return sorted(path.parent for path in OVERLAYS.glob("*/kustomization.yaml"))
 
 
+def kubectl() -> str:
+    """The program: that of this environment, else the machine's. Raises CannotBuild."""
+    own = Path(sys.prefix, "bin", "kubectl")
+    found = str(own) if own.is_file() else shutil.which("kubectl")
+    if found is None:
+        raise CannotBuild("kubectl is missing: `make install` brings it")
+    return found
+
+
 def build(folder: Path) -> str:
     """What `kubectl kustomize` makes of a folder: YAML documents. Raises CannotBuild."""
-    done = subprocess.run([KUBECTL, "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False)
     # Warnings too: what is deprecated today is gone tomorrow.
     if done.returncode or done.stderr:
         raise CannotBuild(f"{folder}: {done.stderr.strip()}")

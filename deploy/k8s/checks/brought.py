@@ -26,4 +26,16 @@ class Thing:
         return tuple(self.samples)
 
 
-BROUGHT: Mapping[tuple[str, str], Thing] = {}
+BROUGHT: Mapping[tuple[str, str], Thing] = {
+    ("Secret", "router-store"): Thing(
+        "the database in which graphs and traffic policies are kept",
+        {"url": "postgresql://maas:word@database.example/maas"},
+    ),
+    ("Secret", "vision-gallery"): Thing(
+        "the database of the gallery of faces, and the key that it is encrypted with",
+        {
+            "url": "postgresql://maas:word@database.example/faces",
+            "key": "c2FtcGxlIHNhbXBsZSBzYW1wbGUgc2FtcGxlIHNhbXA=",
+        },
+    ),
+}

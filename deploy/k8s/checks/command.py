@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.k8s.checks.all import CHECKS, Finding, run
-from deploy.k8s.checks.kustomize import CannotRender, renderings
+from deploy.k8s.checks.kustomize import renderings
+from deploy.k8s.overlays import CannotBuild
 
 # More renderings than this are counted and not named.
 _NAMED = 3
@@ -20,7 +21,7 @@ def check(console: Console | None = None) -> int:
     began = time.monotonic()
     try:
         rendered = list(renderings())
-    except CannotRender as error:
+    except CannotBuild as error:
         out.print(f"manifests: {error}", markup=False)
         return 1
     findings = run(rendered)

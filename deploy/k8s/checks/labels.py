@@ -15,8 +15,9 @@ _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _PORT = re.compile(r"(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _LONGEST_LABEL = 63
+_NOT_OURS = frozenset({"ClusterRoleBinding", "CustomResourceDefinition", "APIService", "StorageClass", "GatewayClass"})
 # Objects that belong to the whole cluster; these alone may be rendered, and the rest of the cluster's objects never.
-CLUSTER_KINDS = frozenset({"Namespace", "PriorityClass", "ClusterIssuer"})
+CLUSTER_KINDS = frozenset({"Namespace", "PriorityClass", "ClusterIssuer", "ClusterRole"})
 
 
 def duplicates(rendering: Rendering) -> Iterator[Problem]:
@@ -42,7 +43,7 @@ def namespaces(rendering: Rendering) -> Iterator[Problem]:
         if kind in CLUSTER_KINDS:
             if namespace is not None:
                 yield Problem(reference(document), "belongs to the whole cluster: take its namespace away")
-        elif kind.startswith("Cluster") or kind in {"CustomResourceDefinition", "APIService", "StorageClass"}:
+        elif kind in _NOT_OURS:
             yield Problem(reference(document), "would change the whole cluster: leave it to the operator")
         elif namespace != NAMESPACE:
             yield Problem(reference(document), f"lies in namespace {namespace!r}: set {NAMESPACE!r}")

@@ -9,35 +9,45 @@ from deploy.k8s.checks.rendering import Document, Problem, Rendering, Workload, 
 # With these a pod could become anybody, or run anything anywhere in the namespace.
 _FORBIDDEN_VERBS = frozenset({"*", "escalate", "bind", "impersonate", "deletecollection"})
 _FORBIDDEN_RESOURCES = frozenset(
-    {"*", "secrets", "pods/exec", "pods/attach", "pods/portforward", "serviceaccounts/token", "roles", "rolebindings"}
+    {"*", "pods/exec", "pods/attach", "pods/portforward", "serviceaccounts/token", "roles", "rolebindings"}
 )
+_READING = frozenset({"get", "list", "watch"})
+# For people, whom the operator binds to them: `maas cluster` (components/access).
+FOR_PEOPLE = frozenset({"maas-viewer", "maas-model-operator", "maas-checker"})
 
 
 def least_privilege(rendering: Rendering) -> Iterator[Problem]:
     """Roles name what they allow, and nothing by which a pod could get more."""
-    for role in rendering.of("Role"):
+    for role in rendering.of("Role", "ClusterRole"):
         for rule in role.get("rules") or []:
-            for what, forbidden in (
-                ("verbs", _FORBIDDEN_VERBS),
-                ("resources", _FORBIDDEN_RESOURCES),
-                ("apiGroups", {"*"}),
-            ):
-                for each in sorted(forbidden.intersection(rule.get(what) or [])):
-                    yield Problem(reference(role), f"allows {what} {each!r}: name what is needed, and no more")
-            if rule.get("resourceNames") and "create" in (rule.get("verbs") or []):
-                yield Problem(
-                    reference(role), "allows create by resourceNames, which never holds: give create a rule of its own"
-                )
-    for role in rendering.of("ClusterRole", "ClusterRoleBinding"):
-        yield Problem(reference(role), "is for the whole cluster: a Role and a RoleBinding are enough for the mesh")
+            for text in _too_much(rule):
+                yield Problem(reference(role), text)
+            if role["kind"] == "ClusterRole" and not _READING.issuperset(rule.get("verbs") or []):
+                yield Problem(reference(role), "changes the whole cluster: the mesh needs only its namespace")
+    for role in rendering.of("ClusterRole"):
+        if name(role) not in FOR_PEOPLE:
+            yield Problem(reference(role), "is for the whole cluster: a Role is enough for the mesh")
+    for binding in rendering.of("ClusterRoleBinding"):
+        yield Problem(reference(binding), "binds for the whole cluster: a RoleBinding is enough for the mesh")
+
+
+def _too_much(rule: Document) -> Iterator[str]:
+    forbidden = (("verbs", _FORBIDDEN_VERBS), ("resources", _FORBIDDEN_RESOURCES), ("apiGroups", {"*"}))
+    for what, words in forbidden:
+        for each in sorted(words.intersection(rule.get(what) or [])):
+            yield f"allows {what} {each!r}: name what is needed, and no more"
+    if "secrets" in (rule.get("resources") or []) and not rule.get("resourceNames"):
+        yield "opens every Secret: name those that are meant in resourceNames"
+    if rule.get("resourceNames") and "create" in (rule.get("verbs") or []):
+        yield "allows create by resourceNames, which never holds: give create a rule of its own"
 
 
 def bindings(rendering: Rendering) -> Iterator[Problem]:
     """RoleBindings bind a Role that is there to ServiceAccounts that are there."""
-    bound = set()
+    bound: set[str] = set()
     for binding in rendering.of("RoleBinding"):
         role = at(binding, "roleRef")
-        bound.add(role.get("name"))
+        bound.add(role.get("name", ""))
         if role.get("kind") != "Role" or rendering.find("Role", role.get("name", "")) is None:
             yield Problem(
                 reference(binding), f"binds {role.get('kind')} {role.get('name')!r}: bind a Role that is there"
@@ -50,7 +60,7 @@ def bindings(rendering: Rendering) -> Iterator[Problem]:
             elif rendering.find("ServiceAccount", subject.get("name", "")) is None:
                 yield Problem(reference(binding), f"binds ServiceAccount {subject.get('name')!r}, which is not there")
     for role in rendering.of("Role"):
-        if name(role) not in bound:
+        if name(role) not in bound | FOR_PEOPLE:
             yield Problem(reference(role), "is bound to nobody: bind it, or remove it")
 
 

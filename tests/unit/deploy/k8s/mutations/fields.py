@@ -2,7 +2,7 @@
 
 from tests.unit.deploy.k8s.mutations.scaling import scaled
 from tests.unit.deploy.k8s.mutations.selectors import monitor
-from tests.unit.deploy.k8s.mutations.table import NAME, Objects, caught_by
+from tests.unit.deploy.k8s.mutations.table import NAME, PRODUCTION, Objects, caught_by
 
 
 @caught_by("schema", "Deployment/nlp")
@@ -25,7 +25,7 @@ def removed_version(objects: Objects) -> None:
     objects["Deployment/nlp"]["apiVersion"] = "apps/v1beta2"
 
 
-@caught_by("schema", "NetworkPolicy/default-deny")
+@caught_by("schema", "NetworkPolicy/default-deny", PRODUCTION)
 def group_of_somebody_else(objects: Objects) -> None:
     objects["NetworkPolicy/default-deny"]["apiVersion"] = "networking.example.com/v1"
 
@@ -74,12 +74,12 @@ def misspelt_protocol(objects: Objects) -> None:
     objects["Service/nlp"]["spec"]["ports"][0]["protocol"] = "tcp"
 
 
-@caught_by("words", "HorizontalPodAutoscaler/nlp")
+@caught_by("words", "HorizontalPodAutoscaler/nlp", PRODUCTION)
 def misspelt_metric(objects: Objects) -> None:
     objects["HorizontalPodAutoscaler/nlp"]["spec"]["metrics"][0]["type"] = "Resources"
 
 
-@caught_by("words", "NetworkPolicy/default-deny")
+@caught_by("words", "NetworkPolicy/default-deny", PRODUCTION)
 def misspelt_direction(objects: Objects) -> None:
     objects["NetworkPolicy/default-deny"]["spec"]["policyTypes"] = ["Ingres", "Egress"]
 

@@ -1,6 +1,6 @@
 """Ports, routes, and what NetworkPolicies open."""
 
-from tests.unit.deploy.k8s.mutations.table import NAME, Objects, caught_by
+from tests.unit.deploy.k8s.mutations.table import NAME, PRODUCTION, Objects, caught_by
 
 
 @caught_by("container_ports", "Deployment/nlp")
@@ -44,12 +44,12 @@ def hook_that_asks_another_port(objects: Objects) -> None:
     objects.container("Deployment/triton")["lifecycle"] = {"preStop": {"httpGet": {"path": "/", "port": "htpt"}}}
 
 
-@caught_by("policy_ports", "NetworkPolicy/triton")
+@caught_by("policy_ports", "NetworkPolicy/triton", PRODUCTION)
 def policy_for_a_port_that_is_not_there(objects: Objects) -> None:
     objects["NetworkPolicy/triton"]["spec"]["ingress"][0]["ports"] = [{"port": "rpc"}]
 
 
-@caught_by("policy_ports", "NetworkPolicy/nlp")
+@caught_by("policy_ports", "NetworkPolicy/nlp", PRODUCTION)
 def policy_to_a_port_that_is_not_there(objects: Objects) -> None:
     peers = [{"podSelector": {"matchLabels": {NAME: "triton"}}}]
     objects["NetworkPolicy/nlp"]["spec"]["egress"] = [{"to": peers, "ports": [{"port": 8999}]}]
@@ -83,28 +83,28 @@ def address_with_another_port(objects: Objects) -> None:
     objects.variable("Deployment/nlp", "NLP_TRITON_ADDRESS")["value"] = "dns:///triton:9001"
 
 
-@caught_by("default_deny", "NetworkPolicy/default-deny")
+@caught_by("default_deny", "NetworkPolicy/default-deny", PRODUCTION)
 def nothing_is_denied(objects: Objects) -> None:
     objects.remove("NetworkPolicy/default-deny")
 
 
-@caught_by("default_deny", "NetworkPolicy/default-deny")
+@caught_by("default_deny", "NetworkPolicy/default-deny", PRODUCTION)
 def only_what_comes_in_is_denied(objects: Objects) -> None:
     objects["NetworkPolicy/default-deny"]["spec"]["policyTypes"] = ["Ingress"]
 
 
-@caught_by("reachable", "Deployment/triton")
+@caught_by("reachable", "Deployment/triton", PRODUCTION)
 def triton_closed_to_its_callers(objects: Objects) -> None:
     objects.remove("NetworkPolicy/triton")
 
 
-@caught_by("reachable", "Deployment/triton")
+@caught_by("reachable", "Deployment/triton", PRODUCTION)
 def triton_opened_at_another_port(objects: Objects) -> None:
     for rule in objects["NetworkPolicy/triton"]["spec"]["ingress"]:
         rule["ports"] = [{"port": "http"}]
 
 
-@caught_by("reachable", "Deployment/nlp")
+@caught_by("reachable", "Deployment/nlp", PRODUCTION)
 def nobody_may_ask_for_addresses(objects: Objects) -> None:
     for policy in objects.documents:
         if policy["kind"] == "NetworkPolicy":
@@ -112,12 +112,12 @@ def nobody_may_ask_for_addresses(objects: Objects) -> None:
                 rule["ports"] = [port for port in rule.get("ports", []) if port.get("port") != 53] or [{"port": 54}]
 
 
-@caught_by("closed", "NetworkPolicy/triton")
+@caught_by("closed", "NetworkPolicy/triton", PRODUCTION)
 def triton_opened_to_everybody(objects: Objects) -> None:
     objects["NetworkPolicy/triton"]["spec"]["ingress"].append({"ports": [{"port": "grpc"}]})
 
 
-@caught_by("closed", "NetworkPolicy/triton")
+@caught_by("closed", "NetworkPolicy/triton", PRODUCTION)
 def triton_opened_to_the_gateway(objects: Objects) -> None:
     peers = [{"podSelector": {"matchLabels": {NAME: "gateway"}}}]
     objects["NetworkPolicy/triton"]["spec"]["ingress"].append({"from": peers, "ports": [{"port": "grpc"}]})

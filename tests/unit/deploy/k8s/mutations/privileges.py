@@ -151,6 +151,17 @@ def role_of_the_cluster(objects: Objects) -> None:
     objects.add(role([]) | {"kind": "ClusterRole"})
 
 
+@caught_by("least_privilege", "ClusterRole/maas-checker")
+def role_of_people_that_changes_the_cluster(objects: Objects) -> None:
+    rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["delete"]}]
+    objects.add(role(rules) | {"kind": "ClusterRole", "metadata": {"name": "maas-checker"}})
+
+
+@caught_by("least_privilege", "ClusterRoleBinding/any")
+def binding_for_the_whole_cluster(objects: Objects) -> None:
+    objects.add(binding("ServiceAccount", "nlp") | {"kind": "ClusterRoleBinding"})
+
+
 @caught_by("bindings", "Role/any")
 def role_of_nobody(objects: Objects) -> None:
     objects.add(role([]))

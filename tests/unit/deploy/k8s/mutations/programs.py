@@ -1,6 +1,6 @@
 """Settings, references, probes, images and the end of pods."""
 
-from tests.unit.deploy.k8s.mutations.table import Objects, caught_by
+from tests.unit.deploy.k8s.mutations.table import PRODUCTION, Objects, caught_by
 
 NLP = "Deployment/nlp (nlp)"
 
@@ -187,7 +187,7 @@ def image_without_a_tag(objects: Objects) -> None:
     objects.container("Deployment/nlp")["image"] = "registry.example:5000/maas-mesh/nlp"
 
 
-@caught_by("images", "Deployment/gateway (gateway)")
+@caught_by("images", "Deployment/gateway (gateway)", PRODUCTION)
 def image_of_others_without_a_digest(objects: Objects) -> None:
     objects.container("Deployment/gateway")["image"] = "envoyproxy/envoy:v1.40.0"
 

@@ -1,20 +1,20 @@
 """Replicas, autoscalers, budgets and updates."""
 
-from tests.unit.deploy.k8s.mutations.table import NAME, Objects, caught_by
+from tests.unit.deploy.k8s.mutations.table import NAME, PRODUCTION, Objects, caught_by
 
 
-@caught_by("scalers", "HorizontalPodAutoscaler/nlp")
+@caught_by("scalers", "HorizontalPodAutoscaler/nlp", PRODUCTION)
 def scaler_of_nothing(objects: Objects) -> None:
     objects["HorizontalPodAutoscaler/nlp"]["spec"]["scaleTargetRef"]["name"] = "nlq"
 
 
-@caught_by("scalers", "HorizontalPodAutoscaler/nlp")
+@caught_by("scalers", "HorizontalPodAutoscaler/nlp", PRODUCTION)
 def least_above_most(objects: Objects) -> None:
     spec = objects["HorizontalPodAutoscaler/nlp"]["spec"]
     spec["minReplicas"] = spec["maxReplicas"] + 1
 
 
-@caught_by("scalers", "Deployment/nlp")
+@caught_by("scalers", "Deployment/nlp", PRODUCTION)
 def two_scalers(objects: Objects) -> None:
     objects["HorizontalPodAutoscaler/vision"]["spec"]["scaleTargetRef"]["name"] = "nlp"
 
@@ -24,29 +24,29 @@ def fallback_above_most(objects: Objects) -> None:
     objects.add(scaled("vision", maxReplicaCount=3, fallback={"failureThreshold": 3, "replicas": 4}))
 
 
-@caught_by("scaled_replicas", "Deployment/nlp")
+@caught_by("scaled_replicas", "Deployment/nlp", PRODUCTION)
 def replicas_beside_a_scaler(objects: Objects) -> None:
     objects["Deployment/nlp"]["spec"]["replicas"] = 2
 
 
-@caught_by("scaling_metrics", "Deployment/nlp (nlp)")
+@caught_by("scaling_metrics", "Deployment/nlp (nlp)", PRODUCTION)
 def scaled_by_what_is_not_requested(objects: Objects) -> None:
     del objects.container("Deployment/nlp")["resources"]["requests"]["cpu"]
 
 
-@caught_by("scaling_metrics", "HorizontalPodAutoscaler/nlp")
+@caught_by("scaling_metrics", "HorizontalPodAutoscaler/nlp", PRODUCTION)
 def scaled_by_nothing(objects: Objects) -> None:
     del objects["HorizontalPodAutoscaler/nlp"]["spec"]["metrics"]
 
 
-@caught_by("disruption_budgets", "PodDisruptionBudget/nlp")
+@caught_by("disruption_budgets", "PodDisruptionBudget/nlp", PRODUCTION)
 def budget_of_all_replicas(objects: Objects) -> None:
     spec = objects["PodDisruptionBudget/nlp"]["spec"]
     del spec["maxUnavailable"]
     spec["minAvailable"] = objects["HorizontalPodAutoscaler/nlp"]["spec"]["minReplicas"]
 
 
-@caught_by("disruption_budgets", "PodDisruptionBudget/nlp")
+@caught_by("disruption_budgets", "PodDisruptionBudget/nlp", PRODUCTION)
 def budget_of_all_by_percent(objects: Objects) -> None:
     spec = objects["PodDisruptionBudget/nlp"]["spec"]
     del spec["maxUnavailable"]
@@ -58,7 +58,7 @@ def budget_of_nothing(objects: Objects) -> None:
     del objects["PodDisruptionBudget/nlp"]["spec"]["maxUnavailable"]
 
 
-@caught_by("disruption_budgets", "Deployment/nlp")
+@caught_by("disruption_budgets", "Deployment/nlp", PRODUCTION)
 def replicas_without_a_budget(objects: Objects) -> None:
     objects.remove("PodDisruptionBudget/nlp")
 
@@ -68,17 +68,17 @@ def update_that_cannot_begin(objects: Objects) -> None:
     objects["Deployment/nlp"]["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 0, "maxUnavailable": 0}
 
 
-@caught_by("rollouts", "Deployment/nlp")
+@caught_by("rollouts", "Deployment/nlp", PRODUCTION)
 def update_that_takes_all_away(objects: Objects) -> None:
     objects["Deployment/nlp"]["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 1, "maxUnavailable": "100%"}
 
 
-@caught_by("spread", "Deployment/nlp")
+@caught_by("spread", "Deployment/nlp", PRODUCTION)
 def all_on_one_node(objects: Objects) -> None:
     del objects.pod("Deployment/nlp")["topologySpreadConstraints"]
 
 
-@caught_by("stable_names", "StatefulSet/nlp")
+@caught_by("stable_names", "StatefulSet/nlp", PRODUCTION)
 def pods_without_a_service(objects: Objects) -> None:
     deployment = objects["Deployment/nlp"]
     deployment["kind"] = "StatefulSet"

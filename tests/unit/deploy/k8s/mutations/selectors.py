@@ -1,6 +1,6 @@
 """Names, namespaces and selectors."""
 
-from tests.unit.deploy.k8s.mutations.table import NAME, Objects, caught_by, labels
+from tests.unit.deploy.k8s.mutations.table import NAME, PRODUCTION, Objects, caught_by, labels
 
 
 @caught_by("duplicates", "Service/nlp")
@@ -18,11 +18,9 @@ def no_namespace(objects: Objects) -> None:
     del objects["Deployment/nlp"]["metadata"]["namespace"]
 
 
-@caught_by("namespaces", "ClusterRole/everything")
+@caught_by("namespaces", "StorageClass/fast")
 def object_of_the_cluster(objects: Objects) -> None:
-    objects.add(
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "everything"}}
-    )
+    objects.add({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast"}})
 
 
 @caught_by("namespaces", "Namespace/maas")
@@ -81,12 +79,12 @@ def two_budgets(objects: Objects) -> None:
     objects["PodDisruptionBudget/nlp"]["spec"]["selector"]["matchLabels"][NAME] = "vision"
 
 
-@caught_by("policy_selectors", "NetworkPolicy/triton")
+@caught_by("policy_selectors", "NetworkPolicy/triton", PRODUCTION)
 def policy_for_nobody(objects: Objects) -> None:
     objects["NetworkPolicy/triton"]["spec"]["podSelector"] = {"matchLabels": {NAME: "tritn"}}
 
 
-@caught_by("policy_selectors", "NetworkPolicy/triton")
+@caught_by("policy_selectors", "NetworkPolicy/triton", PRODUCTION)
 def policy_with_a_peer_that_is_nobody(objects: Objects) -> None:
     rule = objects["NetworkPolicy/triton"]["spec"]["ingress"][0]
     rule["from"] = [{"podSelector": {"matchLabels": {NAME: "nlq"}}}]

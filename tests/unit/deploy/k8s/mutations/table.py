@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from deploy.k8s.checks.rendering import Document, Rendering, at, reference
 
+# Has what dev has not: policies, autoscalers, replicas, digests.
+PRODUCTION = "production"
 NAME = "app.kubernetes.io/name"
 
 
@@ -70,7 +72,7 @@ MUTATIONS: list[Mutation] = []
 
 
 def caught_by(
-    check: str, found_at: str, overlay: str = "production"
+    check: str, found_at: str, overlay: str = "dev"
 ) -> Callable[[Callable[[Objects], None]], Callable[[Objects], None]]:
     """Put a mutation into the table."""
 
