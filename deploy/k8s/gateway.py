@@ -31,7 +31,7 @@ SERVICE_PORT = 8000
 COLLECTOR = Address("collector", 4317)
 _GENERATED = "# Written by `make manifests`.\n"
 # Where the pod has its files.
-CONTRACT = "/etc/envoy/common/maas.binpb"
+CONTRACT = "/etc/envoy/contract/maas.binpb"
 _CERTIFICATE = "/etc/envoy/certificate"
 _CLIENT_AUTHORITY = "/etc/envoy/client-authority"
 _SECRETS = "/etc/envoy/secrets"

@@ -19,9 +19,9 @@ from tests.issuer import Issuer
 def pod(tmp_path: Path) -> Moved:
     """The files of a gateway with every component."""
     moved = Moved(tmp_path, trustme.CA(), Issuer())
-    for name in ("common", "certificate", "client-authority", "secrets"):
+    for name in ("contract", "certificate", "client-authority", "secrets"):
         (tmp_path / name).mkdir()
-    (tmp_path / "common" / "maas.binpb").write_bytes((described.BASE / "maas.binpb").read_bytes())
+    (tmp_path / "contract" / "maas.binpb").write_bytes((described.BASE / "maas.binpb").read_bytes())
     issued = moved.authority.issue_cert("maas.example", "127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "certificate" / "tls.crt"))
     issued.private_key_pem.write_to_path(str(tmp_path / "certificate" / "tls.key"))

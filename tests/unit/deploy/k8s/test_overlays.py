@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from deploy import drain
+from deploy.gateway.drain import pre_stop
+from deploy.k8s.gateway import ADMIN_PORT
 from deploy.k8s.overlays import build, overlays
 from deploy.local.processes import SERVICES
 
@@ -55,7 +57,7 @@ def test_times_of_stopping_are_derived_in_one_place(overlay: str) -> None:
         hook = own["lifecycle"]["preStop"]
         assert pod["terminationGracePeriodSeconds"] == stop.grace, name
         if name == "gateway":
-            assert hook["exec"]["command"][-2:] == [str(stop.pre_stop), str(stop.notice + stop.drain)]
+            assert hook == {"exec": {"command": pre_stop(ADMIN_PORT, stop.pre_stop, stop.notice + stop.drain)}}
             assert own["args"][-2:] == ["--drain-time-s", str(stop.announce)]
         else:
             assert hook == {"sleep": {"seconds": stop.pre_stop}}, name

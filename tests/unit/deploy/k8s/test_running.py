@@ -6,11 +6,9 @@ import asyncio
 import json
 import socket
 import ssl
-import subprocess
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc.aio
@@ -27,31 +25,15 @@ NLP = "maas.nlp.v1.NlpService"
 VARIANTS = {variant.name: variant for variant in described.variants()}
 
 
-@dataclass
 class Nlp(nlp_pb2_grpc.NlpServiceServicer):
-    """Finds everything good, when it is let."""
-
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    """Finds everything good."""
 
     async def AnalyzeSentiment(
         self, request: pb.AnalyzeSentimentRequest, context: grpc.aio.ServicerContext
     ) -> pb.AnalyzeSentimentResponse:
         """The model is the tenant, as the gateway told it."""
-        if request.contents[0] == "held":
-            self.entered.set()
-            await self.leave.wait()
         metadata = dict(context.invocation_metadata())
         return pb.AnalyzeSentimentResponse(model=metadata.get("maas-tenant", ""))
-
-
-@dataclass
-class Running:
-    """A gateway that runs, and its ports by the names of its listeners."""
-
-    ports: dict[str, int]
-    nlp: Nlp
-    process: subprocess.Popen[bytes]
 
 
 def free_port() -> int:
@@ -60,17 +42,19 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(pod: Moved, name: str, edit: Any = lambda _: None) -> AsyncIterator[Running]:
-    """A variant in front of nlp. Every other service, the collector among them, has a name that nobody resolves."""
-    nlp = Nlp()
+async def running(pod: Moved, name: str, edit: Any = lambda _: None) -> AsyncIterator[dict[str, int]]:
+    """A variant in front of nlp: its ports by the names of its listeners.
+
+    Every other service, the collector among them, has a name that nobody resolves.
+    """
     settings = ServiceSettings(listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0", notice_seconds=0.01)
-    servicer = Servicer(NLP, nlp_pb2_grpc.add_NlpServiceServicer_to_server, nlp)
+    servicer = Servicer(NLP, nlp_pb2_grpc.add_NlpServiceServicer_to_server, Nlp())
     async with serving([servicer], settings) as port:
         ports = {listener: free_port() for listener in ("public", "status", "administration")}
         configuration = pod.configuration(VARIANTS[name], {**ports, "nlp": port}, edit)
-        with envoy(configuration, pod.folder / "envoy.log") as process:
+        with envoy(configuration, pod.folder / "envoy.log"):
             await ready(ports["status"])
-            yield Running(ports, nlp, process)
+            yield ports
 
 
 async def ready(port: int) -> None:
@@ -106,8 +90,8 @@ async def answered(channel: grpc.aio.Channel, metadata: Any = None) -> pb.Analyz
 
 async def test_grpc_and_json_pass_without_a_collector(pod: Moved) -> None:
     """What base renders serves gRPC and JSON though nobody takes its spans, and says which trace a call has."""
-    async with running(pod, "gateway") as gateway:
-        public = f"127.0.0.1:{gateway.ports['public']}"
+    async with running(pod, "gateway") as ports:
+        public = f"127.0.0.1:{ports['public']}"
         async with grpc.aio.insecure_channel(public) as channel:
             assert (await answered(channel, (("maas-tenant", "acme"),))).model == "acme"
             call = nlp_pb2_grpc.NlpServiceStub(channel).AnalyzeSentiment(pb.AnalyzeSentimentRequest(contents=["fine"]))
@@ -120,8 +104,8 @@ async def test_grpc_and_json_pass_without_a_collector(pod: Moved) -> None:
 
 async def test_prometheus_reads_statistics_and_nobody_stops_the_gateway(pod: Moved) -> None:
     """From outside the pod statistics can be read, and nothing that rules the gateway is there."""
-    async with running(pod, "gateway") as gateway:
-        status = f"http://127.0.0.1:{gateway.ports['status']}"
+    async with running(pod, "gateway") as ports:
+        status = f"http://127.0.0.1:{ports['status']}"
         assert "envoy_cluster_membership_healthy" in await asyncio.to_thread(read, f"{status}/stats/prometheus")
         for path in ("/config_dump", "/quitquitquit", "/stats"):
             with pytest.raises(OSError, match="404"):
@@ -136,8 +120,8 @@ async def test_tls(pod: Moved, name: str) -> None:
     authority = pod.authority.cert_pem.bytes()
     caller = pod.authority.issue_cert("caller.example")
     key, chain = caller.private_key_pem.bytes(), b"".join(each.bytes() for each in caller.cert_chain_pems)
-    async with running(pod, name) as gateway:
-        public = f"127.0.0.1:{gateway.ports['public']}"
+    async with running(pod, name) as ports:
+        public = f"127.0.0.1:{ports['public']}"
         known = grpc.ssl_channel_credentials(authority, key, chain)
         async with grpc.aio.secure_channel(public, known) as channel:
             assert await answered(channel) == pb.AnalyzeSentimentResponse()
@@ -165,46 +149,11 @@ async def test_tokens_name_the_tenant(pod: Moved) -> None:
         del token["remote_jwks"]
         token["local_jwks"] = {"filename": str(pod.folder / "keys.json")}
 
-    async with running(pod, "gateway-identity", local_keys) as gateway:
+    async with running(pod, "gateway-identity", local_keys) as ports:
         claims = {"iss": "https://issuer.example.com/", "aud": "maas", "tenant": "acme"}
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.ports['public']}") as channel:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{ports['public']}") as channel:
             token = (*pod.issuer.bearer(**claims), ("maas-tenant", "other"))
             assert (await answered(channel, token)).model == "acme"
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await answered(channel)
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-async def test_the_hook_waits_for_the_last_call(pod: Moved) -> None:
-    """The hook before the stop ends when the call in flight has been answered, and not before."""
-    async with running(pod, "gateway") as gateway:
-        script = (described.BASE / "pre-stop.sh").read_text()
-        hook = pod.folder / "pre-stop.sh"
-        hook.write_text(script.replace("127.0.0.1/9902", f"127.0.0.1/{gateway.ports['administration']}"))
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.ports['public']}") as channel:
-            await answered(channel)
-            call = asyncio.ensure_future(
-                _answer(
-                    nlp_pb2_grpc.NlpServiceStub(channel).AnalyzeSentiment(pb.AnalyzeSentimentRequest(contents=["held"]))
-                )
-            )
-            await asyncio.wait_for(gateway.nlp.entered.wait(), 10)
-            process = await asyncio.create_subprocess_exec("bash", str(hook), "0", "30")
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(process.wait(), 1)
-            gateway.nlp.leave.set()
-            assert await asyncio.wait_for(process.wait(), 10) == 0
-            assert await call == pb.AnalyzeSentimentResponse()
-
-
-async def test_the_hook_does_not_wait_for_a_gateway_that_has_gone(pod: Moved) -> None:
-    """Nobody answers, so the pod stops at once."""
-    hook = (described.BASE / "pre-stop.sh").read_text().replace("127.0.0.1/9902", f"127.0.0.1/{free_port()}")
-    path = pod.folder / "pre-stop.sh"
-    path.write_text(hook)
-    process = await asyncio.create_subprocess_exec("bash", str(path), "0", "30", stderr=asyncio.subprocess.DEVNULL)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
-
-
-async def _answer(call: Any) -> pb.AnalyzeSentimentResponse:
-    return await call
