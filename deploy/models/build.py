@@ -28,6 +28,7 @@ from deploy.models.catalog import (
     validated,
 )
 from deploy.models.fetch import Fetcher, atomic_directory, link_or_copy, sha256_of
+from deploy.models.gpu import TorchGpu, VllmGpu
 from deploy.models.selection import VARIABLE, Machine, select
 
 HERE = Path(__file__).parent
@@ -224,11 +225,13 @@ def _write_configs(folder: Path, model: Model, labels: Labels, metrics: dict[str
     from deploy.models import render  # noqa: PLC0415 - imports Triton's protobuf, which a run without builds can spare
 
     (folder / "config.pbtxt").write_text(render.config(model, labels, metrics), encoding="utf-8")
-    if (gpu := render.gpu_config(model, labels, metrics)) is not None:
-        (folder / "configs").mkdir()
-        (folder / "configs" / "gpu.pbtxt").write_text(gpu, encoding="utf-8")
-    if model.gpu:
+    (folder / "configs").mkdir()
+    (folder / "configs" / "gpu.pbtxt").write_text(render.gpu_config(model, labels, metrics), encoding="utf-8")
+    if isinstance(model.gpu, VllmGpu):
         (folder / "1" / "model.json").write_text(render.vllm_engine(model.gpu), encoding="utf-8")
+    if isinstance(model.gpu, TorchGpu) and not (folder / "1" / "model.pt").is_file():
+        message = f"{model.name}: the builder made no model.pt, which pytorch serves on a GPU."
+        raise builders.BuildError(message)
 
 
 def _server(server: Server, places: Places, fetcher: Fetcher, progress: Progress) -> None:

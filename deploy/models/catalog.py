@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from deploy.models.gpu import Gpu, Served
+
 
 def _inner(path: str) -> str:
     """Refuse a path that leads out of the directory it is relative to."""
@@ -96,16 +98,6 @@ class Runtime(_Frozen):
         return self
 
 
-class Gpu(_Frozen):
-    """What serves the model on a GPU instead, with the same tensors: Triton's vLLM backend (configs/gpu.pbtxt)."""
-
-    backend: Literal["vllm"]
-    model: str = Field(min_length=1, description="id on the model hub, or a directory in the server's container")
-    engine: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="further arguments of vLLM's engine, for example max_model_len"
-    )
-
-
 class Needs(_Frozen):
     """What a machine must have to carry the model."""
 
@@ -152,7 +144,7 @@ class Model(_Frozen):
     source: str | None = Field(None, description="where the weights are from; by itself the first source's package")
     builder: Builder
     runtime: Runtime
-    gpu: Gpu | None = Field(None, description="on a GPU, when it is not the same backend as on a CPU")
+    gpu: Gpu | None = Field(None, description="how NVIDIA's image serves it; see deploy/models/gpu.py")
     inputs: list[Tensor] = Field(min_length=1)
     outputs: list[Tensor] = Field(min_length=1)
     labels: list[str] | LabelsFile = Field(default_factory=list)
@@ -189,6 +181,21 @@ class Model(_Frozen):
     def _notes_on_its_languages(self) -> Self:
         if unknown := self.language_notes.keys() - set(self.languages):
             message = f"language_notes names {min(unknown)}, which is not among the languages"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _serves_the_same_on_a_gpu(self) -> Self:
+        sizes = [size for tensor in self.inputs for size in tensor.shape]
+        entry = Served(
+            self.runtime.backend,
+            self.runtime.max_batch_size,
+            self.runtime.decoupled,
+            sizes,
+            [tensor.name for tensor in self.outputs],
+        )
+        if self.gpu and (problem := self.gpu.problem(entry)):
+            message = f"gpu.{problem}"
             raise ValueError(message)
         return self
 

@@ -117,11 +117,6 @@ def test_the_pace_of_a_processor_is_not_that_of_a_gpu(entry):
     assert "reads_tokens_per_second" not in json.loads(gpu.parameters["maas"].string_value)
 
 
-def test_a_python_model_has_nothing_for_a_gpu(entry):
-    """Without a `gpu` entry the NGC images run a Python model as it is."""
-    assert render.gpu_config(Model.model_validate(decoupled(entry)), Labels([], []), {}) is None
-
-
 def test_the_card_tells_weaknesses_and_the_choice(entry):
     """Language notes and the reason of a choice come into the card."""
     notes = {"languages": ["fr"], "language_notes": {"fr": "Weak."}, "note": "tiny: asked for."}
