@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
+import structlog
 from grpc.aio import AioRpcError
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from grpc.aio import UnaryUnaryMultiCallable
 
     from services.mesh.deadline import Deadline
+
+log = structlog.get_logger()
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -53,7 +56,9 @@ def client_span(method: str, tracer: trace.Tracer = _tracer, *, current: bool = 
         code = grpc.StatusCode.CANCELLED
         raise
     finally:
-        CLIENT_DURATION.record(time.perf_counter() - began, {METHOD: method, CODE: code.name})
+        seconds = time.perf_counter() - began
+        CLIENT_DURATION.record(seconds, {METHOD: method, CODE: code.name})
+        log.debug("called", method=method, code=code.name, milliseconds=round(seconds * 1000, 1))
         if span.is_recording():
             span.set_attribute("rpc.response.status_code", code.name)
             if code is not grpc.StatusCode.OK:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
-from services.mesh import instruments, interceptors, telemetry
+from services.mesh import instruments, interceptors, logs, telemetry
 from services.mesh.access import access_log
+from services.mesh.background import background
 from services.mesh.call import Context
 from services.mesh.deadline import Deadline
 from services.mesh.reflection import add_reflection
@@ -176,7 +177,10 @@ async def _run(service: str, app: App, settings: ServiceSettings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    async with app(settings) as servicers, serving(servicers, settings):
+    file = settings.log_level_file
+    level = background(logs.follow_level(file, settings.log_level)) if file else nullcontext()
+    async with level, app(settings) as servicers, serving(servicers, settings):
+        log.debug("settings", **settings.model_dump(mode="json"))
         log.info("serving", address=settings.listen_address, services=[servicer.name for servicer in servicers])
         await stop.wait()
         log.info("draining", notice_seconds=settings.notice_seconds, seconds=settings.drain_seconds)

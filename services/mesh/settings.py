@@ -46,8 +46,14 @@ class ServiceSettings(BaseSettings):
     stream_idle_seconds: float = Field(
         60.0, gt=0, description="a stream whose sender is silent for so long is given up, so that others get its place"
     )
-    log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or text for people")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="one JSON object a line, or text for people; auto writes text on a terminal only"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level_file: Path | None = Field(
+        None,
+        description="a file with the level, read every two seconds; log_level counts while it is missing or empty",
+    )
 
 
 class TritonSettings(BaseSettings):

@@ -8,13 +8,10 @@ OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is set.
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -25,6 +22,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import REGISTRY, start_http_server
 
+from services.mesh import logs
 from services.mesh.exposition import PrometheusReader
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ def start(service: str, settings: ServiceSettings) -> Telemetry:
 
     service: one word, the trace's `service.name`. Raises OSError when the metrics address is taken.
     """
-    start_logs(service, settings.log_format, settings.log_level)
+    logs.start(service, settings.log_format, settings.log_level)
     readers: list[MetricReader] = [PrometheusReader(REGISTRY)]
     if _pushes_metrics():
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
@@ -88,30 +86,3 @@ def start_traces(service: str, processor: SpanProcessor) -> tuple[TracerProvider
 def triton_tracer() -> trace.Tracer:
     """The tracer for spans that happened inside Triton, which must not trace by itself in version 24.10."""
     return _triton_provider.get_tracer("maas.triton")
-
-
-def start_logs(service: str, log_format: str, level: str) -> None:
-    """One line an event to standard error, with the trace id when there is one."""
-    renderer: Any = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _add_trace,
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-
-
-def _add_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = format(context.trace_id, "032x")
-    return event

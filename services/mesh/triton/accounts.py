@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import structlog
+
 from services.mesh import errors, instruments
 from services.mesh.call import current_call
 from services.mesh.instruments import CODE, MODEL, OTHER
@@ -15,6 +17,9 @@ from services.mesh.status import code_of
 
 if TYPE_CHECKING:
     from services.mesh.ports import Array
+
+
+log = structlog.get_logger()
 
 
 class Accounts:
@@ -52,9 +57,11 @@ class Accounts:
             code = "UNKNOWN"
             raise
         finally:
-            instruments.MODEL_DURATION.record(time.perf_counter() - began, {**labels, CODE: code})
+            seconds = time.perf_counter() - began
             items = len(next(iter(inputs.values()))) if batches and inputs else 1
+            instruments.MODEL_DURATION.record(seconds, {**labels, CODE: code})
             instruments.MODEL_BATCH.record(items, labels)
+            log.debug("a model ran", model=labels[MODEL], code=code, items=items, milliseconds=round(seconds * 1000, 1))
 
     def ran(self, model: str, sent_ns: int, began_ns: int, ended_ns: int) -> None:
         """When it was sent, and when it began and ended in Triton; nanoseconds since 1970."""
