@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ class Call:
 
     method: "package.Service/Method". sends_stream, gets_stream: whether its client sends a stream of requests, and gets
     one of answers. messages_*, bytes_*: what came and went until now. reason: of the error that it failed with. models:
-    those that were asked.
+    those that were asked. watch: is told of each message that goes out.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Call:
     bytes_out: int = 0
     reason: str = ""
     models: set[str] = field(default_factory=set)
+    watch: Callable[[], None] | None = None
 
     @property
     def streams(self) -> bool:

@@ -14,9 +14,10 @@ from grpc.aio import AioRpcError
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from services.mesh import errors
+from services.mesh import errors, tenant, timing
 from services.mesh.instruments import CLIENT_DURATION, CODE, METHOD
-from services.mesh.status import code_of, from_rpc_error
+from services.mesh.pieces import left_out
+from services.mesh.status import code_of, from_rpc_error, reason_of
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryUnaryMultiCallable
@@ -35,25 +36,32 @@ _tracer = trace.get_tracer("maas.client")
 def client_span(method: str, tracer: trace.Tracer = _tracer, *, current: bool = True) -> Iterator[trace.Span]:
     """A span and the duration of one outgoing call, with the status of the error that left the block, gRPC's or ours.
 
+    Of a call that makes very many some are left out (services.mesh.pieces).
+
     method: "package.Service/Method". tracer: that of the process, unless the span is recorded elsewhere.
     current: whether it is the current span inside the block; in a generator it must not be, since the code that reads
     from it runs in the same context.
     """
     attributes = {"rpc.system.name": "grpc", "rpc.method": method}
-    span = tracer.start_span(method, kind=SpanKind.CLIENT, attributes=attributes)
+    span = left_out() or tracer.start_span(method, kind=SpanKind.CLIENT, attributes=attributes)
     began = time.perf_counter()
-    code = grpc.StatusCode.OK
+    code, kind, reason = grpc.StatusCode.OK, "", ""
     try:
         with trace.use_span(span, record_exception=False, set_status_on_exception=False) if current else nullcontext():
             yield span
     except grpc.RpcError as error:
         code = error.code()
+        reason = reason_of(error) if span.is_recording() else ""
         raise
     except errors.MeshError as error:
-        code = code_of(error)
+        code, reason = code_of(error), error.reason
         raise
     except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
         code = grpc.StatusCode.CANCELLED
+        raise
+    except Exception as error:
+        # A fault of our own, in what was sent or in what was made of the answer.
+        code, kind = grpc.StatusCode.UNKNOWN, type(error).__name__
         raise
     finally:
         seconds = time.perf_counter() - began
@@ -62,8 +70,10 @@ def client_span(method: str, tracer: trace.Tracer = _tracer, *, current: bool = 
         if span.is_recording():
             span.set_attribute("rpc.response.status_code", code.name)
             if code is not grpc.StatusCode.OK:
-                span.set_attribute("error.type", code.name)
-                span.set_status(StatusCode.ERROR, code.name)
+                span.set_attribute("error.type", kind or code.name)
+                span.set_status(StatusCode.ERROR, kind or code.name)
+            if reason:
+                span.set_attribute("maas.error.reason", reason)
         span.end()
 
 
@@ -72,6 +82,11 @@ def trace_metadata(span: trace.Span | None = None) -> list[tuple[str, str]]:
     carrier: dict[str, str] = {}
     propagate.inject(carrier, trace.set_span_in_context(span) if span else None)
     return list(carrier.items())
+
+
+def outgoing_metadata(span: trace.Span | None = None) -> list[tuple[str, str]]:
+    """What goes with a call to another service: the trace context, whose call it is, and whether times are wanted."""
+    return [*trace_metadata(span), *tenant.metadata(), *timing.asking()]
 
 
 async def call(
@@ -86,6 +101,10 @@ async def call(
     timeout = deadline.require_seconds()
     try:
         with client_span(method):
-            return await stub_method(request, timeout=timeout, metadata=trace_metadata())
+            running = stub_method(request, timeout=timeout, metadata=outgoing_metadata())
+            answer = await running
+            if timing.asking():
+                timing.told(await running.trailing_metadata())
+            return answer
     except AioRpcError as error:
         raise from_rpc_error(error, method.partition("/")[0]) from None

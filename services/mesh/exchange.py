@@ -10,7 +10,8 @@ import grpc.aio
 from grpc.aio import AioRpcError
 
 from services.client.ending import Ending
-from services.mesh.client import client_span, trace_metadata
+from services.mesh import timing
+from services.mesh.client import client_span, outgoing_metadata
 from services.mesh.status import from_rpc_error
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def exchange(
     begin: Any = rpc  # Its kind was told above.
     # Not the current span: between two responses the caller's code runs, whose spans are no part of this call.
     with client_span(method, current=False) as span:
-        call = begin(*first, timeout=timeout, metadata=trace_metadata(span))
+        call = begin(*first, timeout=timeout, metadata=outgoing_metadata(span))
         ending = Ending(call)
         sending = _Sending(call, requests) if sends_stream else None
         try:
@@ -52,6 +53,8 @@ async def exchange(
                     yield response
             else:
                 yield await call
+            if timing.asking():
+                timing.told(await call.trailing_metadata())
         except (AioRpcError, asyncio.CancelledError) as error:
             if sending is not None and sending.failure is not None:
                 raise sending.failure from None

@@ -11,6 +11,7 @@ from services.mesh.durations import to_seconds
 from services.mesh.exchange import exchange
 from services.mesh.pictures import pixels_from_proto, target_to_proto
 from services.mesh.ports import ShotChange, Target, VideoEnd, VideoEvent, VideoFrame, WaitingForIndex
+from services.mesh.timing import Stage, stage
 
 if TYPE_CHECKING:
     from maas.preprocessing.v1.preprocessing_pb2_grpc import PreprocessingServiceAsyncStub
@@ -41,8 +42,21 @@ async def extract_frames(
         aclosing(_requests(config, chunks)) as requests,
         aclosing(exchange(stub.ExtractFrames, requests, method=METHOD, deadline=deadline)) as responses,
     ):
-        async for response in responses:
-            yield _event(response)
+        end = None
+        while (response := await _next(responses)) is not None:
+            event = _event(response)
+            if isinstance(event, VideoEnd):
+                # The call is read to its own end first: who has this event asks for no more.
+                end = event
+            else:
+                yield event
+    if end is not None:
+        yield end
+
+
+async def _next(responses: AsyncIterator[pb.ExtractFramesResponse]) -> pb.ExtractFramesResponse | None:
+    with stage(Stage.LISTEN):
+        return await anext(responses, None)
 
 
 async def _requests(

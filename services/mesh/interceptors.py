@@ -16,18 +16,13 @@ import structlog
 from google.protobuf.message import DecodeError
 from grpc.aio import AbortError
 from grpc_status import rpc_status
-from opentelemetry import propagate, trace
-from opentelemetry.trace import SpanKind, StatusCode
 
-from services.mesh import errors
+from services.mesh import errors, timing
 from services.mesh.call import Call, Context, begin
-from services.mesh.context import inside
 from services.mesh.instruments import DIRECTION, METHOD, STREAM_MESSAGES
 from services.mesh.status import to_status
 
 log = structlog.get_logger()
-
-_tracer = trace.get_tracer("maas.server")
 
 # So long before its deadline a call is told that it failed.
 _ANSWER_SECONDS = 0.05
@@ -109,7 +104,10 @@ def _writer(handler: Any, method: str) -> Callable[[Any, Call], bytes]:
     counted = {METHOD: method, DIRECTION: "out"} if handler.request_streaming or handler.response_streaming else None
 
     def write(response: Any, call: Call) -> bytes:
-        content: bytes = serialize(response)
+        with timing.stage(timing.Stage.ENCODE):
+            content: bytes = serialize(response)
+        if call.watch is not None:
+            call.watch()
         call.messages_out += 1
         call.bytes_out += len(content)
         if counted:
@@ -141,8 +139,9 @@ def _reader(handler: Any, method: str, idle_seconds: float) -> Callable[[Any, Ca
         while True:
             silence = asyncio.timeout(idle_seconds)
             try:
-                async with silence:
-                    content = await anext(source)
+                with timing.stage(timing.Stage.RECEIVE):
+                    async with silence:
+                        content = await anext(source)
             except StopAsyncIteration:
                 return
             except TimeoutError:
@@ -154,47 +153,6 @@ def _reader(handler: Any, method: str, idle_seconds: float) -> Callable[[Any, Ca
             yield one(content, call)
 
     return every if handler.request_streaming else one
-
-
-@asynccontextmanager
-async def tracing(call: Call) -> AsyncIterator[None]:
-    """A server span that continues the caller's trace, with the caller's baggage around the handler."""
-    parent = propagate.extract({str(key): value for key, value in call.context.invocation_metadata() or ()})
-    with (
-        inside(parent),
-        _tracer.start_as_current_span(
-            call.method,
-            kind=SpanKind.SERVER,
-            attributes={"rpc.system.name": "grpc", "rpc.method": call.method},
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span,
-    ):
-        failure: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            if span.is_recording():
-                code = outcome(call.context, failure)
-                span.set_attribute("rpc.response.status_code", code.name)
-                if code is not grpc.StatusCode.OK:
-                    span.set_attribute("error.type", code.name)
-                # A caller's mistake is not the server's error (semantic conventions for gRPC servers).
-                if code in _SERVER_FAULTS:
-                    span.set_status(StatusCode.ERROR, code.name)
-
-
-_SERVER_FAULTS = {
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DATA_LOSS,
-}
 
 
 def errors_to_status(default_deadline_seconds: float, longest_call_seconds: float) -> Around:
@@ -214,21 +172,24 @@ def errors_to_status(default_deadline_seconds: float, longest_call_seconds: floa
             async with asyncio.timeout(seconds - min(_ANSWER_SECONDS, seconds / 20)):
                 yield
         except errors.MeshError as error:
-            call.reason = error.reason
-            await call.context.abort_with_status(rpc_status.to_status(to_status(error)))
+            await _abort(call, error)
         except TimeoutError:
-            late = errors.DeadlineExceeded("the deadline passed before the answer was ready")
-            call.reason = late.reason
-            await call.context.abort_with_status(rpc_status.to_status(to_status(late)))
+            await _abort(call, errors.DeadlineExceeded("the deadline passed before the answer was ready"))
         except (AbortError, asyncio.CancelledError, GeneratorExit):
             raise
         except Exception:
             log.exception("a handler failed", method=call.method)
             bug = errors.Internal("an internal error; the server's log has it under this call's trace id")
-            call.reason = bug.reason
-            await call.context.abort_with_status(rpc_status.to_status(to_status(bug)))
+            await _abort(call, bug)
 
     return around
+
+
+async def _abort(call: Call, error: errors.MeshError) -> None:
+    """End the call with an error, and with its times for who asked for them."""
+    call.reason = error.reason
+    status = rpc_status.to_status(to_status(error))
+    await call.context.abort(status.code, status.details, (*status.trailing_metadata, *timing.answer()))
 
 
 def outcome(context: Context, failure: BaseException | None) -> grpc.StatusCode:

@@ -15,7 +15,8 @@ from maas.type.v1 import media_pb2
 from services.mesh import errors, frames, sounds, tensor
 from services.mesh.audio import heard
 from services.mesh.channel import open_channel
-from services.mesh.client import call
+from services.mesh.client import Request, Response
+from services.mesh.client import call as call_service
 from services.mesh.pictures import REDACTIONS, pixels_from_proto, region_to_proto, target_to_proto
 from services.mesh.ports import (
     AudioFormat,
@@ -33,6 +34,7 @@ from services.mesh.ports import (
 )
 from services.mesh.settings import MEBIBYTE
 from services.mesh.status import from_status
+from services.mesh.timing import Stage, stage
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -51,7 +53,7 @@ class RemotePreprocessor:
 
     async def tokenize(self, texts: Sequence[str], *, tokenizer: str, max_tokens: int, deadline: Deadline) -> Tokens:
         """Split texts into token ids; see the port."""
-        response = await call(
+        response = await _call(
             self._stub.TokenizeText,
             pb.TokenizeTextRequest(contents=texts, tokenizer=tokenizer, max_tokens=max_tokens),
             method=f"{SERVICE}/TokenizeText",
@@ -67,7 +69,7 @@ class RemotePreprocessor:
         self, texts: Sequence[str], *, language_codes: Sequence[str], deadline: Deadline
     ) -> list[list[Sentence]]:
         """Find the sentences of each text; see the port."""
-        response = await call(
+        response = await _call(
             self._stub.SegmentText,
             pb.SegmentTextRequest(contents=texts, language_codes=language_codes),
             method=f"{SERVICE}/SegmentText",
@@ -78,7 +80,7 @@ class RemotePreprocessor:
 
     async def detect_language(self, texts: Sequence[str], *, deadline: Deadline) -> list[DetectedLanguage]:
         """Tell what each text is written in; see the port."""
-        response = await call(
+        response = await _call(
             self._stub.DetectLanguage,
             pb.DetectLanguageRequest(contents=texts),
             method=f"{SERVICE}/DetectLanguage",
@@ -96,7 +98,7 @@ class RemotePreprocessor:
 
     async def render_image(self, content: bytes, targets: Sequence[Target], *, deadline: Deadline) -> list[Pixels]:
         """Decode a picture once and render it for each target; see the port."""
-        response = await call(
+        response = await _call(
             self._stub.RenderImage,
             pb.RenderImageRequest(image=media_pb2.Image(content=content), targets=map(target_to_proto, targets)),
             method=f"{SERVICE}/RenderImage",
@@ -108,7 +110,7 @@ class RemotePreprocessor:
         self, content: bytes, regions: Sequence[Region], *, method: Redaction, deadline: Deadline
     ) -> EncodedImage:
         """A picture with some of its places covered; see the port."""
-        response = await call(
+        response = await _call(
             self._stub.RedactImage,
             pb.RedactImageRequest(
                 image=media_pb2.Image(content=content), regions=map(region_to_proto, regions), method=REDACTIONS[method]
@@ -140,7 +142,7 @@ class RemotePreprocessor:
     async def fetch_media(self, uri: str, *, field: str, deadline: Deadline) -> bytes:
         """What lies at an address that the operator allows; see the port."""
         try:
-            response = await call(
+            response = await _call(
                 self._stub.FetchMedia,
                 pb.FetchMediaRequest(uri=uri),
                 method=f"{SERVICE}/FetchMedia",
@@ -173,7 +175,7 @@ class RemotePreprocessor:
 
     async def convert_audio(self, content: bytes, *, sample_rate_hertz: int, deadline: Deadline) -> Sound:
         """Decode, mix to one channel and resample a recording; see the port."""
-        response = await call(
+        response = await _call(
             self._stub.ConvertAudio,
             pb.ConvertAudioRequest(audio=media_pb2.Audio(content=content), sample_rate_hertz=sample_rate_hertz),
             method=f"{SERVICE}/ConvertAudio",
@@ -184,6 +186,17 @@ class RemotePreprocessor:
         return Sound(
             cast("NDArray[np.float32]", tensor.from_proto(response.samples)), response.sample_rate_hertz, seconds
         )
+
+
+async def _call(
+    stub_method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+    request: Request,
+    *,
+    method: str,
+    deadline: Deadline,
+) -> Response:
+    with stage(Stage.PREPROCESS):
+        return await call_service(stub_method, request, method=method, deadline=deadline)
 
 
 def _renamed(error: errors.InvalidArgument, field: str) -> errors.InvalidArgument:

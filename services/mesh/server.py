@@ -16,7 +16,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
-from services.mesh import instruments, interceptors, logs, telemetry
+from services.mesh import instruments, interceptors, logs, telemetry, tracing
 from services.mesh.access import access_log
 from services.mesh.background import background
 from services.mesh.call import Context
@@ -74,7 +74,10 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
         interceptors=[
             interceptors.Interceptor(
                 (
-                    interceptors.tracing,
+                    tracing.tracing(
+                        settings.first_spans_of_a_call, settings.then_one_span_in, settings.most_spans_of_a_call
+                    ),
+                    tracing.timed,
                     access_log(),
                     interceptors.errors_to_status(settings.default_deadline_seconds, settings.longest_call_seconds),
                 ),

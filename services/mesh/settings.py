@@ -43,6 +43,13 @@ class ServiceSettings(BaseSettings):
     longest_call_seconds: float = Field(
         330.0, gt=0, description="calls on such an old connection may run so long; above the gateway's longest limit"
     )
+    first_spans_of_a_call: int = Field(
+        64, ge=0, description="spans of utterances, frames, nodes and calls that one call makes, recorded without a gap"
+    )
+    then_one_span_in: int = Field(
+        20, ge=0, description="of those after the first spans, one in so many is recorded; 0: none"
+    )
+    most_spans_of_a_call: int = Field(512, ge=0, description="such spans at most, with all that is below them")
     stream_idle_seconds: float = Field(
         60.0, gt=0, description="a stream whose sender is silent for so long is given up, so that others get its place"
     )

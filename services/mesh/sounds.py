@@ -15,6 +15,7 @@ from services.mesh.durations import to_seconds
 from services.mesh.exchange import exchange
 from services.mesh.ports import AudioFormat, SoundEnd, SoundEvent, SoundPiece
 from services.mesh.sound import format_to_proto
+from services.mesh.timing import Stage, stage
 
 if TYPE_CHECKING:
     from maas.preprocessing.v1.preprocessing_pb2_grpc import PreprocessingServiceAsyncStub
@@ -42,16 +43,29 @@ async def stream_audio(
         aclosing(exchange(stub.StreamingConvertAudio, requests, method=METHOD, deadline=deadline)) as responses,
     ):
         try:
-            async for response in responses:
+            end = None
+            while (response := await _next(responses)) is not None:
                 event = _event(response)
-                if isinstance(event, SoundPiece):
+                if isinstance(event, SoundEnd):
+                    # The call is read to its own end first: who has this event asks for no more.
+                    end = event
+                else:
                     heard(len(event.samples) / sample_rate_hertz)
-                yield event
+                    yield event
         except errors.InvalidArgument as error:
             # What the caller's own chunks raise names its fields already.
             if [each.field for each in error.violations] != ["content"]:
                 raise
             raise errors.InvalidArgument.field(field, error.violations[0].description) from None
+    if end is not None:
+        yield end
+
+
+async def _next(
+    responses: AsyncIterator[pb.StreamingConvertAudioResponse],
+) -> pb.StreamingConvertAudioResponse | None:
+    with stage(Stage.LISTEN):
+        return await anext(responses, None)
 
 
 async def _requests(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
-from grpc import StatusCode
+from grpc import RpcError, StatusCode
 from grpc.aio import AioRpcError
 
 from services.mesh import errors
@@ -74,6 +74,15 @@ def from_status(status: Status) -> errors.MeshError:
         violations=[errors.Violation(v.field, v.description) for v in bad.field_violations],
         retry_after_seconds=retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None,
     )
+
+
+def reason_of(error: RpcError) -> str:
+    """The ErrorInfo reason of a status that our own code sent, "" of any other."""
+    # What a call raises is the call itself, though grpc's types do not say so.
+    for key, value in getattr(error, "trailing_metadata", tuple)() or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            return from_status(Status.FromString(value)).reason
+    return ""
 
 
 def from_rpc_error(error: AioRpcError, service: str) -> errors.MeshError:

@@ -24,6 +24,7 @@ from prometheus_client import REGISTRY, start_http_server
 
 from services.mesh import logs
 from services.mesh.exposition import PrometheusReader
+from services.mesh.resource import resource
 
 if TYPE_CHECKING:
     from services.mesh.settings import ServiceSettings
@@ -54,7 +55,7 @@ def start(service: str, settings: ServiceSettings) -> Telemetry:
     readers: list[MetricReader] = [PrometheusReader(REGISTRY)]
     if _pushes_metrics():
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
-    meters = MeterProvider(resource=Resource.create({"service.name": service}), metric_readers=readers)
+    meters = MeterProvider(resource=resource(service), metric_readers=readers)
     metrics.set_meter_provider(meters)
     host, _, port = settings.metrics_address.rpartition(":")
     start_http_server(int(port), host)
@@ -74,8 +75,9 @@ def start_traces(service: str, processor: SpanProcessor) -> tuple[TracerProvider
     """Record spans of this process, and those it reports on behalf of Triton, through a processor."""
     global _triton_provider  # noqa: PLW0603 - the second provider of the process, beside OpenTelemetry's own global one
     providers = []
-    for name in (service, "triton"):
-        provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    # Of Triton's process nothing more is known here.
+    for found in (resource(service), Resource.create({"service.name": "triton"})):
+        provider = TracerProvider(resource=found)
         provider.add_span_processor(processor)
         providers.append(provider)
     trace.set_tracer_provider(providers[0])

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from opentelemetry import trace
-from opentelemetry.trace import StatusCode
 
 from services.mesh import errors
 from services.mesh.backends import ModelServer
 from services.mesh.deadline import Deadline
+from services.mesh.pieces import piece
 from services.mesh.ports import (
     AudioFormat,
     DetectedLanguage,
@@ -28,6 +28,7 @@ from services.mesh.ports import (
     VideoEvent,
 )
 from services.mesh.settings import PreprocessingSettings
+from services.mesh.timing import Stage, stage
 from services.preprocessing.pipelines.inputs import InputPipelines
 from services.preprocessing.process import open_pipelines
 
@@ -145,16 +146,9 @@ def _good(found: T | errors.MeshError) -> T:
 async def _step(method: str, deadline: Deadline) -> AsyncIterator[None]:
     """A span for one piece of work, which is no longer waited for when the deadline passes."""
     seconds = deadline.require_seconds()
-    with _tracer.start_as_current_span(
-        f"preprocess {method}", record_exception=False, set_status_on_exception=False
-    ) as span:
+    with stage(Stage.PREPROCESS), piece(f"preprocess {method}", tracer=_tracer):
         try:
             async with asyncio.timeout(seconds):
                 yield
-        except BaseException as error:
-            reason = error.reason if isinstance(error, errors.MeshError) else type(error).__name__
-            span.set_attribute("error.type", reason)
-            span.set_status(StatusCode.ERROR, reason)
-            if isinstance(error, TimeoutError):
-                raise errors.DeadlineExceeded("preprocessing did not answer in time") from None
-            raise
+        except TimeoutError:
+            raise errors.DeadlineExceeded("preprocessing did not answer in time") from None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from opentelemetry import trace
 
-from services.mesh import client, errors, instruments
+from services.mesh import client, errors, instruments, tenant
 from services.mesh.deadline import Deadline
 from services.mesh.status import code_of
+from services.mesh.timing import Stage, stage
 from services.router.methods import Method
 from services.router.pipelines.graph import Call
 from services.router.pipelines.plan import Masker, NodeRun, Run, Scope
@@ -126,7 +127,7 @@ class UnaryGrpcCaller:
             key.ClearField("request_id")
         answer, was_there = await self._shared.answers.get(
             self._method.name,
-            key.SerializeToString(deterministic=True),
+            _of_whom(tenant.metadata()) + key.SerializeToString(deterministic=True),
             self._ttl,
             lambda: self._in_turn(request, deadline, record),
             lambda answer: answer.ByteSize(),
@@ -152,7 +153,7 @@ class UnaryGrpcCaller:
         breaker = self._shared.breakers.of(self._method.service, request.model if self._has_model else "")  # type: ignore[attr-defined]  # as was found
 
         def send() -> Awaitable[Message]:
-            return client.call(self._call, request, method=self._method.name, deadline=deadline)
+            return _waited(client.call(self._call, request, method=self._method.name, deadline=deadline))
 
         def more(why: str, error: errors.MeshError | None = None) -> None:
             record.extra_calls += 1
@@ -163,6 +164,16 @@ class UnaryGrpcCaller:
             return self._hedging.call(send, lambda: more("hedge")) if self._hedging else send()
 
         return await self._retrying.call(lambda: breaker.call(once), deadline, lambda error: more("retry", error))
+
+
+async def _waited(answer: Awaitable[Message]) -> Message:
+    with stage(Stage.CALL):
+        return await answer
+
+
+def _of_whom(named: Iterable[tuple[str, str]]) -> bytes:
+    """Answers are kept apart by whose they are."""
+    return b"".join(name.encode() + b"\0" for _, name in named)
 
 
 def _tell(event: str, attributes: Mapping[str, str] | None = None) -> None:

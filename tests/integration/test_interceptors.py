@@ -107,11 +107,15 @@ async def test_a_span_continues_the_caller_s_trace(kind, spans):
         span = await server_span(spans)
     assert format(span.context.trace_id, "032x") == trace_id
     assert format(span.parent.span_id, "016x") == parent
+    counts = {"maas.stream.requests": 1} if kind.startswith("stream") else {}
+    counts |= {"maas.stream.responses": 2} if kind.endswith("stream") else {}
     assert span.attributes == {
         "rpc.system.name": "grpc",
         "rpc.method": f"{SERVICE}/{kind}",
         "rpc.response.status_code": "OK",
+        **counts,
     }
+    assert [event.name for event in span.events] == ["first response"] * kind.endswith("stream")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,6 @@
 """The adapter to Triton Inference Server: the only importer of tritonclient."""
 
-from services.mesh.triton.inference import EXECUTION_NS, TritonInference, open_triton
+from services.mesh.triton.execution import EXECUTION_NS
+from services.mesh.triton.inference import TritonInference, open_triton
 
 __all__ = ["EXECUTION_NS", "TritonInference", "open_triton"]

@@ -17,6 +17,7 @@ from services.mesh.status import code_of
 
 if TYPE_CHECKING:
     from services.mesh.ports import Array
+    from services.mesh.triton.execution import Execution
 
 
 log = structlog.get_logger()
@@ -63,11 +64,11 @@ class Accounts:
             instruments.MODEL_BATCH.record(items, labels)
             log.debug("a model ran", model=labels[MODEL], code=code, items=items, milliseconds=round(seconds * 1000, 1))
 
-    def ran(self, model: str, sent_ns: int, began_ns: int, ended_ns: int) -> None:
-        """When it was sent, and when it began and ended in Triton; nanoseconds since 1970."""
+    def ran(self, model: str, execution: Execution) -> None:
+        """When it worked, as it told."""
         labels = self._known.get(model, ({MODEL: OTHER}, False))[0]
-        instruments.MODEL_QUEUE.record(max(0, began_ns - sent_ns) / 1e9, labels)
-        instruments.MODEL_COMPUTE.record(max(0, ended_ns - began_ns) / 1e9, labels)
+        instruments.MODEL_QUEUE.record(execution.queue_ns / 1e9, labels)
+        instruments.MODEL_COMPUTE.record(execution.compute_ns / 1e9, labels)
 
     def waiting(self) -> instruments.Values:
         """In Triton, of all models."""

@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING
 
 import grpc
 from grpc.aio import AioRpcError
-from opentelemetry import trace
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from services.mesh import errors, telemetry
+from services.mesh import errors
 from services.mesh.background import background
 from services.mesh.channel import open_channel
 from services.mesh.client import client_span, trace_metadata
 from services.mesh.models import ModelCard
 from services.mesh.priority import is_low_priority
 from services.mesh.status import from_rpc_error
+from services.mesh.timing import Stage, stage
 from services.mesh.triton.accounts import Accounts
+from services.mesh.triton.execution import EXECUTION_NS, Execution
 from services.mesh.triton.failure import to_error
 from services.mesh.triton.idle import IdleTime
 from services.mesh.triton.messages import arrays_of, to_request
 from services.mesh.triton.statistics import Statistics
+from services.mesh.triton.told import Told
 from services.mesh.triton.waits import Waits
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from services.mesh.settings import TritonSettings
 
 SERVICE = "inference.GRPCInferenceService"
-# The output in which our models say when execution began and ended: INT64[..., 2], nanoseconds since 1970.
-EXECUTION_NS = "execution_ns"
 # Time for questions about models, which Triton answers from memory.
 _ADMIN_SECONDS = 5.0
 # A stream that says nothing for so long is asked after.
@@ -80,7 +80,7 @@ class TritonInference:
     ) -> dict[str, Array]:
         await self._admit(model, deadline)
         timeout = deadline.require_seconds()
-        with client_span(f"{SERVICE}/ModelInfer") as span:
+        with client_span(f"{SERVICE}/ModelInfer") as span, stage(Stage.MODEL):
             timed = model in self._timed
             span.set_attribute("maas.model", model)
             request = to_request(model, inputs, [*outputs, EXECUTION_NS] if timed else outputs, timeout)
@@ -89,13 +89,12 @@ class TritonInference:
                 response = await self._call(request, timeout)
             except AioRpcError as error:
                 raise to_error(error.code(), error.details() or "", model) from None
+            answered_ns = time.time_ns()
             arrays = arrays_of(response)
             if timed:
-                # The items of a batch ran together, so the first stands for all.
-                began_ns, ended_ns = (int(value) for value in arrays.pop(EXECUTION_NS).reshape(-1, 2)[0])
-                self._accounts.ran(model, sent_ns, began_ns, ended_ns)
-                if span.is_recording():
-                    _add_execution_spans(model, sent_ns, began_ns, ended_ns)
+                execution = Execution.of(sent_ns, answered_ns, arrays.pop(EXECUTION_NS))
+                self._accounts.ran(model, execution)
+                execution.tell(model, span)
             return arrays
 
     async def stream(
@@ -116,28 +115,29 @@ class TritonInference:
         try:
             # Not the current span: between two pieces the caller's code runs, whose spans are no part of this call.
             with client_span(f"{SERVICE}/ModelStreamInfer", current=False) as span:
-                span.set_attribute("maas.model", model)
-                request = to_request(model, inputs, outputs, timeout)
+                timed = model in self._timed
+                request = to_request(model, inputs, [*outputs, EXECUTION_NS] if timed else outputs, timeout)
+                told = Told(model, span, outputs)
                 call = self._stub.ModelStreamInfer([request], timeout=timeout, metadata=trace_metadata(span))
                 last: dict[str, Array] = {}
-                begun = False
+                responses = self._responses(call, model)
                 try:
-                    async for response in self._responses(call, model):
+                    while (response := await _next(responses)) is not None:
                         if response.error_message:
                             raise to_error(grpc.StatusCode.UNKNOWN, response.error_message, model)
-                        if not begun:
-                            span.add_event("first response")
-                            begun = True
+                        arrays = told.take(arrays_of(response.infer_response))
                         # The last one waits for the end of the call, so that who stops reading then cancels nothing.
                         if response.infer_response.parameters[_FINAL].bool_param:
-                            last = arrays_of(response.infer_response)
+                            last = arrays
                         else:
-                            yield arrays_of(response.infer_response)
+                            yield arrays
                 except AioRpcError as error:
                     raise to_error(error.code(), error.details() or "", model) from None
                 finally:
                     # Leaving the loop does not do it, nor does the end of the task that reads.
                     call.cancel()
+                    if (execution := told.end()) is not None:
+                        self._accounts.ran(model, execution)
             if last:
                 yield last
         finally:
@@ -281,11 +281,6 @@ async def open_triton(settings: TritonSettings) -> AsyncIterator[TritonInference
             await inference.drain()
 
 
-def _add_execution_spans(model: str, sent_ns: int, began_ns: int, ended_ns: int) -> None:
-    """Two children of the current span, as service "triton": waiting, the way there included, and computing."""
-    tracer = telemetry.triton_tracer()
-    for name, start, end in (("queue", min(sent_ns, began_ns), began_ns), ("compute", began_ns, ended_ns)):
-        span = tracer.start_span(
-            f"triton {name}", start_time=start, kind=trace.SpanKind.INTERNAL, attributes={"maas.model": model}
-        )
-        span.end(end_time=end)
+async def _next(responses: AsyncIterator[pb.ModelStreamInferResponse]) -> pb.ModelStreamInferResponse | None:
+    with stage(Stage.MODEL):
+        return await anext(responses, None)

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from services.mesh import errors
 from services.mesh.deadline import Deadline
+from services.mesh.timing import Stage, stage
 
 T = TypeVar("T")
 
@@ -60,7 +61,8 @@ class Workers:
 
         future = self._executor.submit(_in_time, work, deadline)
         future.add_done_callback(release)
-        return await asyncio.wrap_future(future)
+        with stage(Stage.PREPROCESS):
+            return await asyncio.wrap_future(future)
 
     async def _acquire(self, deadline: Deadline) -> None:
         if not self._free.locked():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from maas.vision.v1 import face_pb2 as pb
 from maas.vision.v1 import vision_pb2_grpc
-from services.mesh import errors
+from services.mesh import errors, tenant
 from services.mesh.call import Context
 from services.mesh.media import media_bytes
 from services.mesh.ports import Preprocessor
@@ -17,9 +15,7 @@ from services.mesh.server import budget
 from services.vision.pipelines.faces.gallery.gallery import EnrolledFace, Gallery
 from services.vision.rpc.faces import face_to_proto, largest_distance
 
-TENANT_KEY = "maas-tenant"
 DEFAULT_TENANT = "default"
-_TENANT = re.compile(r"[a-z0-9_-]{1,64}")
 _MAX_PERSON_BYTES = 256
 
 
@@ -32,9 +28,9 @@ class GalleryRpcs(vision_pb2_grpc.VisionServiceServicer):
 
     async def EnrollFace(self, request: pb.EnrollFaceRequest, context: Context) -> pb.EnrollFaceResponse:
         """A face into the gallery."""
-        echo, gallery, tenant, deadline = request_id(request), self._opened(), _tenant(context), budget(context)
+        echo, gallery, owner, deadline = request_id(request), self._opened(), _tenant(context), budget(context)
         face = await gallery.enroll(
-            tenant,
+            owner,
             await media_bytes("image", request.image, self._preprocessor, deadline),
             person_id=_person(request.person_id),
             request_id=echo,
@@ -44,11 +40,11 @@ class GalleryRpcs(vision_pb2_grpc.VisionServiceServicer):
 
     async def IdentifyFace(self, request: pb.IdentifyFaceRequest, context: Context) -> pb.IdentifyFaceResponse:
         """Whose face it may be."""
-        echo, gallery, tenant, deadline = request_id(request), self._opened(), _tenant(context), budget(context)
+        echo, gallery, owner, deadline = request_id(request), self._opened(), _tenant(context), budget(context)
         most = limited("max_results", request.max_results, default=5, low=1, high=100)
         farthest = largest_distance("max_distance", request.max_distance)
         content = await media_bytes("image", request.image, self._preprocessor, deadline)
-        found = await gallery.identify(tenant, content, max_results=most, max_distance=farthest, deadline=deadline)
+        found = await gallery.identify(owner, content, max_results=most, max_distance=farthest, deadline=deadline)
         return pb.IdentifyFaceResponse(
             candidates=[pb.FaceCandidate(face=_enrolled(one.face), distance=one.distance) for one in found.candidates],
             face=face_to_proto(found.face),
@@ -60,19 +56,19 @@ class GalleryRpcs(vision_pb2_grpc.VisionServiceServicer):
 
     async def DeleteFace(self, request: pb.DeleteFaceRequest, context: Context) -> pb.DeleteFaceResponse:
         """A face, or a person, out of the gallery."""
-        echo, gallery, tenant = request_id(request), self._opened(), _tenant(context)
+        echo, gallery, owner = request_id(request), self._opened(), _tenant(context)
         target = request.WhichOneof("target")
         if target is None:
             raise errors.InvalidArgument.field("face_id", "is required, or a person_id instead")
         person_id = _person(request.person_id) if target == "person_id" else ""
-        count = await gallery.delete(tenant, face_id=request.face_id, person_id=person_id, deadline=budget(context))
+        count = await gallery.delete(owner, face_id=request.face_id, person_id=person_id, deadline=budget(context))
         return pb.DeleteFaceResponse(deleted_count=count, request_id=echo)
 
     async def ListFaces(self, request: pb.ListFacesRequest, context: Context) -> pb.ListFacesResponse:
         """Who is in the gallery."""
-        gallery, tenant = self._opened(), _tenant(context)
+        gallery, owner = self._opened(), _tenant(context)
         page = await gallery.faces(
-            tenant,
+            owner,
             person_id=_person(request.person_id) if request.person_id else "",
             page_size=limited("page_size", request.page_size, default=100, low=1, high=1000),
             page_token=request.page_token,
@@ -93,13 +89,13 @@ class GalleryRpcs(vision_pb2_grpc.VisionServiceServicer):
 
 def _tenant(context: Context) -> str:
     """Whose gallery a call is about. Raises InvalidArgument."""
-    named = [value for key, value in context.invocation_metadata() or () if key == TENANT_KEY]
+    named = [value for key, value in context.invocation_metadata() or () if key == tenant.KEY]
     if not named:
         return DEFAULT_TENANT
-    tenant = named[0]
-    if len(named) > 1 or not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
-        raise errors.InvalidArgument.field(TENANT_KEY, "takes one name of 1 to 64 of a-z, 0-9, - and _")
-    return tenant
+    name = named[0]
+    if len(named) > 1 or not isinstance(name, str) or not tenant.NAME.fullmatch(name):
+        raise errors.InvalidArgument.field(tenant.KEY, "takes one name of 1 to 64 of a-z, 0-9, - and _")
+    return name
 
 
 def _person(person_id: str) -> str:

@@ -167,7 +167,7 @@ async def test_spans_of_texts(spans):
         await local.segment(["A good film."], language_codes=[], deadline=deadline)
         with pytest.raises(errors.Unavailable):
             await local.detect_language(["A good film."], deadline=deadline)
-    found = [(span.name, span.attributes.get("error.type")) for span in spans.get_finished_spans()]
+    found = [(span.name, span.attributes.get("maas.error.reason")) for span in spans.get_finished_spans()]
     assert found == [("preprocess SegmentText", None), ("preprocess DetectLanguage", "MODEL_LOADING")]
 
 
