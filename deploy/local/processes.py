@@ -95,6 +95,7 @@ def _service(name: str, settings: LocalSettings) -> Process:
     environment = {
         f"{prefix}_LISTEN_ADDRESS": address(getattr(ports, name)),
         f"{prefix}_METRICS_ADDRESS": address(getattr(ports, f"{name}_metrics")),
+        f"{prefix}_LOG_LEVEL_FILE": str(settings.log_level_file(name)),
         **stop.environment(),
         **_telemetry(settings),
     }

@@ -56,6 +56,10 @@ class LocalSettings(BaseSettings):
         """One file a process."""
         return self.run / "logs"
 
+    def log_level_file(self, service: str) -> Path:
+        """Where the level of a service's log may be written while it runs; `maas logs level` does."""
+        return self.run / "log-levels" / service
+
 
 def settings_for(port: int | None, *, traces: bool = False) -> LocalSettings:
     """The settings of the environment, with what the command line says instead."""

@@ -15,6 +15,7 @@ _KUBERNETES = "On Kubernetes"
 COMMANDS = {
     "up": ("up", _MESH),
     "status": ("status", _MESH),
+    "logs": ("logs", _MESH),
     "demo": ("demo", _MESH),
     "nlp": ("nlp", _SERVICES),
     "vision": ("vision", _SERVICES),
