@@ -11,7 +11,7 @@ MODELS := $(BUILD)/models-$(or $(MAAS_MODEL_SIZE),auto).done
 .DELETE_ON_ERROR:
 
 help: ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 ##@ Run
 
@@ -65,6 +65,9 @@ test: check build ## run every check and test: unit, integration, end to end wit
 	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit tests/integration -n 2 --dist loadfile  # a second thread would slow torch down
 	@$(BIN)/pytest tests/e2e
 
+test-k8s: protos ## test the manifests on the cluster that kubectl is connected to, in a namespace of their own
+	@$(BIN)/pytest tests/k8s
+
 check: protos ## lint, types, layers, contracts, manifests, Dockerfiles
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet || { echo 'run: $(BIN)/ruff format'; exit 1; }
@@ -111,4 +114,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models manifests build test check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus
+.PHONY: help demo up install protos models manifests build test test-k8s check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus
