@@ -10,7 +10,9 @@ from deploy.k8s.checks.environment import resolved
 from deploy.k8s.checks.rendering import Document, Problem, Rendering, Workload, at
 
 _DEFAULT_GRACE_SECONDS = 30
-# Triton's own flag, for the images that know no variable.
+# Of at least ten seconds: shorter sleeps are those between two questions in a loop.
+_IN_SCRIPT = re.compile(r"(?:\bsleep|<)\s+(\d{2,})\b")
+# Triton's own flag, for the image that knows no variable.
 _TRITON_FLAG = re.compile(r"--exit-timeout-secs(?:=|\s+)(\d+)")
 
 
@@ -42,13 +44,13 @@ def shutdown(rendering: Rendering) -> Iterator[Problem]:
 
 
 def hook_seconds(container: Document) -> int:
-    """How long the pre-stop hook takes: its sleep, or the numbers that its command names, together."""
+    """How long the pre-stop hook may take: its sleep, or the sleeps and the bound of the loop in its script."""
     hook = at(container, "lifecycle", "preStop")
     if "sleep" in hook:
         seconds: int = hook["sleep"].get("seconds", 0)
         return seconds
-    words = " ".join(map(str, at(hook, "exec").get("command", [])))
-    return sum(map(int, re.findall(r"(?<![\w.:/-])\d+(?![\w.:/-])", words)))
+    script = " ".join(map(str, at(hook, "exec").get("command", [])))
+    return sum(map(int, _IN_SCRIPT.findall(script)))
 
 
 def _drains(rendering: Rendering, workload: Workload, container: Document, stop: Stop) -> Iterator[Problem]:
