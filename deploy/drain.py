@@ -39,6 +39,8 @@ CALLS: Mapping[str, tuple[str, ...]] = {
 LONGEST_CALL_SECONDS = 300
 # The gateway asks every second how a service is, and a lost question costs it another; gRPC clients are told at once.
 NOTICE_SECONDS = 2
+# Callers try every second, and a little more, to reach an address that they know (services/mesh/channel.py).
+JOIN_SECONDS = 2
 # From the last call to the end of the process.
 CLOSE_SECONDS = 10
 

@@ -10,7 +10,7 @@ import urllib.request
 from contextlib import suppress
 
 _POLL_SECONDS = 0.05
-_ACTIVE = "http.public.downstream_rq_active"
+_CALLS, _CONNECTIONS = "http.public.downstream_rq_active", "http.public.downstream_cx_active"
 
 
 def drain(admin: str, seconds: float) -> None:
@@ -18,14 +18,23 @@ def drain(admin: str, seconds: float) -> None:
 
     admin: host:port of the gateway's administration; when it does not answer there is nothing to wait for.
     """
-    until = time.monotonic() + seconds
     with suppress(OSError, ValueError):
-        _ask(f"http://{admin}/drain_listeners?graceful&skip_exit", method="POST")
-        while time.monotonic() < until:
-            _, _, active = _ask(f"http://{admin}/stats?filter=^{_ACTIVE}$").partition(":")
-            if int(active) == 0:
-                return
-            time.sleep(_POLL_SECONDS)
+        _tell_callers(admin)
+        _wait_until_none(admin, _CALLS, seconds)
+
+
+def hand_over(admin: str, seconds: float, *, announce_seconds: float) -> None:
+    """The same where another gateway listens on the same address, to which callers go.
+
+    announce_seconds: for so long it takes calls as before, and its answers say that their connection ends. Then it
+    listens no more. Connections on which nothing was asked meanwhile do not know it; they get so long once more.
+    """
+    with suppress(OSError, ValueError):
+        _tell_callers(admin)
+        time.sleep(announce_seconds)
+        _ask(f"http://{admin}/drain_listeners", method="POST")
+        _wait_until_none(admin, _CALLS, seconds)
+        _wait_until_none(admin, _CONNECTIONS, announce_seconds)
 
 
 def pre_stop(admin_port: int, announce_seconds: int, drain_seconds: int) -> list[str]:
@@ -42,11 +51,24 @@ ask() {{
 ask 'POST /drain_listeners?graceful&skip_exit' > /dev/null
 sleep {announce_seconds}
 for ((second = 0; second < {drain_seconds}; second++)); do
-  [[ $(ask 'GET /stats?filter=^{_ACTIVE}$') == *'{_ACTIVE}: 0'* ]] && exit
+  [[ $(ask 'GET /stats?filter=^{_CALLS}$') == *'{_CALLS}: 0'* ]] && exit
   sleep 1
 done
 """
     return ["/bin/bash", "-c", script.strip()]
+
+
+def _tell_callers(admin: str) -> None:
+    _ask(f"http://{admin}/drain_listeners?graceful&skip_exit", method="POST")
+
+
+def _wait_until_none(admin: str, what: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        _, _, active = _ask(f"http://{admin}/stats?filter=^{what}$").partition(":")
+        if int(active) == 0:
+            return
+        time.sleep(_POLL_SECONDS)
 
 
 def _ask(url: str, *, method: str = "GET") -> str:

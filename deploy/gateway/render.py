@@ -35,6 +35,7 @@ class Upstream:
     limit_seconds: longest time a call may take; also the deadline of a call whose caller set none.
     streams: its methods with a stream of requests, "ExtractFrames". They have limits of their own, and their messages
         pass as they come.
+    others: further addresses, where one name does not stand for all replicas.
     """
 
     name: str
@@ -42,6 +43,12 @@ class Upstream:
     address: Address
     limit_seconds: int
     streams: tuple[str, ...] = ()
+    others: tuple[Address, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All of them."""
+        return (self.address, *self.others)
 
 
 @dataclass(frozen=True)

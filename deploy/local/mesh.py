@@ -15,7 +15,16 @@ from deploy.local import proc, scraping
 from deploy.local.health import Health, Probe
 from deploy.local.lock import Holder, Lock, locked
 from deploy.local.ports import address
-from deploy.local.processes import SERVICES, Process, envoy_configuration, gateway, processes, tracing_ui_program
+from deploy.local.processes import (
+    SERVICES,
+    TWIN,
+    Process,
+    envoy_configuration,
+    gateway,
+    processes,
+    tracing_ui_program,
+    twins,
+)
 from deploy.local.settings import LocalSettings
 from deploy.local.supervision import State, Supervisor, SupervisorGone
 
@@ -36,6 +45,8 @@ class Mesh:
     probe: Probe
     _daemon: subprocess.Popen[bytes] | None = None
     _pids: set[int] = field(default_factory=set)
+    # Those that ran when the supervisor was last asked.
+    _twins: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -44,9 +55,10 @@ class Mesh:
 
     def start(self, lock: Lock) -> None:
         """Start every process; returns when the supervisor answers. Raises CannotStart."""
-        envoy_configuration(self.settings).write_text(render(gateway(self.settings)))
+        for own in (self.settings.ports, self.settings.ports.twins()):
+            envoy_configuration(self.settings, own).write_text(render(gateway(self.settings, own)))
         scraping.configuration_file(self.settings).write_text(scraping.configuration(self.settings, SERVICES))
-        self.supervisor.configure(self.processes)
+        self.supervisor.configure([*self.processes, *twins(self.settings)])
         self._daemon = self.supervisor.start()
         lock.write(Holder(os.getpid(), self.settings.port, self._daemon.pid, self.settings.traces))
         until = time.monotonic() + 15
@@ -64,15 +76,21 @@ class Mesh:
         """Every process as the supervisor sees it. Raises SupervisorGone."""
         found = {state.name: state for state in self.supervisor.states()}
         self._pids |= {state.pid for state in found.values() if state.pid}
-        return found
+        self._twins = [name for name in found if name.endswith(TWIN)]
+        return {name: state for name, state in found.items() if name not in self._twins}
 
     def health(self) -> dict[str, Health]:
         """What each process says of itself."""
-        return self.probe.ask(self.names)
+        found = self.probe.ask([*self.names, *self._twins])
+        return {name: found[name] for name in self.names}
 
     def last_ending(self, name: str) -> str:
         """How a process ended last."""
         return self.supervisor.last_ending(name)
+
+    def was_stopped(self, name: str) -> bool:
+        """Whether a process ended last because that was asked for."""
+        return self.supervisor.was_stopped(name)
 
     def start_process(self, name: str) -> None:
         """Start a process that was given up. Raises SupervisorGone."""
@@ -86,7 +104,8 @@ class Mesh:
         """Stop everything: the gateway takes no more calls and finishes those it has, then each rank in turn."""
         if self._daemon is None:
             return
-        drain(address(self.settings.ports.gateway_admin), self.settings.times.drain)
+        for ports in (self.settings.ports, self.settings.ports.twins()):
+            drain(address(ports.gateway_admin), self.settings.times.drain)
         with suppress(SupervisorGone):
             self.supervisor.shut_down()
         longest = sum({process.rank: process.stop_seconds for process in self.processes}.values()) + 10

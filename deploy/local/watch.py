@@ -32,6 +32,10 @@ class Observed(Protocol):
         """How a process ended last."""
         ...
 
+    def was_stopped(self, name: str) -> bool:
+        """Whether a process ended last because that was asked for."""
+        ...
+
     def start_process(self, name: str) -> None:
         """Start a process that was given up."""
         ...
@@ -39,10 +43,14 @@ class Observed(Protocol):
 
 @dataclass
 class _Illness:
-    """Why a process can't do its work. how: how it died, "" when it lives and only says that it is not ready."""
+    """Why a process can't do its work.
+
+    how: how it died, "" when it lives and only says that it is not ready. asked_for: it did not die but was stopped.
+    """
 
     since: float
     how: str
+    asked_for: bool = False
     gave_up_at: float | None = None
 
 
@@ -85,7 +93,7 @@ class Watch:
         if known and state.pid != known:
             how = self._mesh.last_ending(name)
             since = self._ill[name].since if name in self._ill else now
-            self._ill[name] = _Illness(since, how)
+            self._ill[name] = _Illness(since, how, self._mesh.was_stopped(name))
             self._was_ready.discard(name)
         self._pids[name] = state.pid
 
@@ -114,7 +122,9 @@ class Watch:
                 continue
             del self._ill[name]
             took = now - illness.since
-            if illness.how:
+            if illness.asked_for:
+                said.append(f"{name} was replaced, ready after {took:.1f} s")
+            elif illness.how:
                 said.append(f"{name} died ({illness.how}), restarted, ready after {took:.1f} s")
             elif took >= _BLIP_SECONDS:
                 awake.append((name, took))

@@ -16,6 +16,7 @@ COMMANDS = {
     "up": ("up", _MESH),
     "status": ("status", _MESH),
     "logs": ("logs", _MESH),
+    "restart": ("restart", _MESH),
     "demo": ("demo", _MESH),
     "nlp": ("nlp", _SERVICES),
     "vision": ("vision", _SERVICES),

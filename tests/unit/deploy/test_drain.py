@@ -88,7 +88,7 @@ def test_the_local_processes_take_their_times_from_here(tmp_path: Path) -> None:
         if name in SERVICES:
             assert stop.environment().items() <= table[name].environment.items()
     assert table["triton"].environment["TRITON_DRAIN_SECONDS"] == "7"
-    assert table["gateway"].command[-2:] == ("--drain-time-s", "2")
+    assert table["gateway"].command[-4:-2] == ("--drain-time-s", "2")
 
 
 def test_a_service_knows_the_settings() -> None:

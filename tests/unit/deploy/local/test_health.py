@@ -72,22 +72,32 @@ def words(probe, *names) -> list[str]:
     return [found[name].words for name in names]
 
 
-def stats(**healthy: int) -> dict[str, Any]:
-    """As Envoy writes them."""
-    names = [(f"cluster.{name}.membership_healthy", value) for name, value in healthy.items()]
-    return {"stats": [{"name": name, "value": value} for name, value in names]}
+def clusters(**ports: int) -> dict[str, Any]:
+    """As Envoy writes them, with one well replica each."""
+    well = {"eds_health_status": "HEALTHY"}
+    return {
+        "cluster_statuses": [
+            {
+                "name": name,
+                "host_statuses": [{"address": {"socket_address": {"port_value": port}}, "health_status": well}],
+            }
+            for name, port in ports.items()
+        ]
+    }
 
 
-def test_a_service_that_the_gateway_reaches(probe, pages):
+def test_a_service_that_the_gateway_reaches(probe, pages, nlp):
     """It serves when both say so; what does not run is unreachable."""
-    pages |= {"/ready": "LIVE", "/stats": stats(nlp=1, vision=1)}
+    pages |= {"/ready": "LIVE", "/clusters": clusters(nlp=nlp, vision=1)}
     assert words(probe, "nlp", "vision", "gateway") == ["serving", "unreachable", "serving"]
 
 
-@pytest.mark.parametrize("known", [{"nlp": 0}, {}], ids=["found sick", "not looked for yet"])
-def test_a_service_that_the_gateway_does_not_reach_yet(probe, pages, known):
-    """Its own word is not enough."""
-    pages |= {"/ready": "LIVE", "/stats": stats(**known)}
+@pytest.mark.parametrize("known", [{"failed_active_health_check": True}, {"pending_active_hc": True}, None])
+def test_a_service_that_the_gateway_does_not_reach_yet(probe, pages, nlp, known):
+    """Its own word is not enough, as long as the gateway found it sick, has not asked it or does not know it."""
+    found = clusters(nlp=nlp) if known else clusters(vision=1)
+    found["cluster_statuses"][0]["host_statuses"][0]["health_status"] |= known or {}
+    pages |= {"/ready": "LIVE", "/clusters": found}
     assert words(probe, "nlp", "gateway") == ["not yet known to the gateway", "serving"]
 
 
@@ -95,6 +105,17 @@ def test_a_gateway_that_does_not_tell_whom_it_reaches(probe, pages):
     """Then it is the gateway that is not ready, not all that is behind it."""
     pages |= {"/ready": "LIVE"}
     assert words(probe, "nlp", "gateway") == ["serving", "silent"]
+
+
+def test_a_process_whose_twin_serves(pages, nlp):
+    """It counts as ready, since callers are answered; the gateway has to know its twin for that."""
+    twins = replace(NOWHERE, nlp=nlp)
+    ports = replace(NOWHERE, gateway_admin=pages["port"])
+    with Probe(SimpleNamespace(ports=SimpleNamespace(**dict(ports.items()), twins=lambda: twins))) as probe:
+        pages |= {"/ready": "LIVE", "/clusters": clusters(nlp=1)}
+        assert words(probe, "nlp", "nlp-twin") == ["unreachable", "not yet known to the gateway"]
+        pages |= {"/clusters": clusters(nlp=nlp)}
+        assert [health.words for health in probe.ask(["nlp", "nlp-twin"]).values()] == ["its twin serves", "serving"]
 
 
 def test_a_gateway_that_does_not_run(probe):

@@ -76,8 +76,11 @@ def test_each_process_knows_where_the_others_are(settings: LocalSettings) -> Non
     """The table gives each service the addresses of what it asks, and no other name appears twice."""
     table = {process.name: process for process in processes(settings)}
     ports = settings.ports
-    assert table["nlp"].environment["NLP_TRITON_ADDRESS"] == f"127.0.0.1:{ports.triton_grpc}"
-    assert table["router"].environment["ROUTER_SPEECH_ADDRESS"] == f"127.0.0.1:{ports.speech}"
+    twins_ports = ports.twins()
+    triton = f"ipv4:127.0.0.1:{ports.triton_grpc},127.0.0.1:{twins_ports.triton_grpc}"
+    assert table["nlp"].environment["NLP_TRITON_ADDRESS"] == triton
+    speech = f"ipv4:127.0.0.1:{ports.speech},127.0.0.1:{twins_ports.speech}"
+    assert table["router"].environment["ROUTER_SPEECH_ADDRESS"] == speech
     assert table["nlp"].environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://127.0.0.1:{ports.tracing_grpc}"
     assert table["gateway"].rank == max(process.rank for process in table.values())
     drained = [name for name in table if name not in ("tracing-ui", "triton")]
@@ -89,7 +92,7 @@ def test_preprocessing_in_process_by_a_setting(settings: LocalSettings, name: st
     """By default a service asks preprocessing; told otherwise it does the work itself, and preprocessing still runs."""
     prefix = name.upper()
     remote = {process.name: process.environment for process in processes(settings)}
-    assert remote[name][f"{prefix}_PREPROCESSING_ADDRESS"] == f"127.0.0.1:{settings.ports.preprocessing}"
+    assert f"127.0.0.1:{settings.ports.preprocessing}" in remote[name][f"{prefix}_PREPROCESSING_ADDRESS"]
     assert f"{prefix}_ASSETS_DIRECTORY" not in remote[name]
     in_process = settings.model_copy(update={"preprocessing": "in-process"})
     local = {process.name: process.environment for process in processes(in_process)}

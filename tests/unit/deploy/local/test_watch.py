@@ -19,6 +19,7 @@ class FakeMesh:
     triton: State = field(default_factory=lambda: State("triton", "RUNNING", 8, 0))
     ready: dict[str, bool] = field(default_factory=lambda: {"nlp": True, "triton": True})
     started: list[str] = field(default_factory=list)
+    stopped: set[str] = field(default_factory=set)
 
     def states(self) -> Mapping[str, State]:
         """As put."""
@@ -31,6 +32,10 @@ class FakeMesh:
     def last_ending(self, name: str) -> str:
         """Always the same."""
         return "terminated by SIGKILL"
+
+    def was_stopped(self, name: str) -> bool:
+        """As put."""
+        return name in self.stopped
 
     def start_process(self, name: str) -> None:
         """Note it."""
@@ -64,6 +69,16 @@ def test_a_death_between_two_looks_is_not_missed() -> None:
     watch = mesh.watch()
     mesh.nlp = State("nlp", "STARTING", 9, 0)
     assert watch.look() == ["nlp died (terminated by SIGKILL), restarted, ready after 0.0 s"]
+
+
+def test_a_process_that_was_replaced_did_not_die() -> None:
+    """Somebody asked for it, and that is what is said."""
+    mesh = FakeMesh(stopped={"nlp"})
+    watch = mesh.watch()
+    mesh.now, mesh.nlp = 1.0, State("nlp", "STOPPED", 0, 0)
+    assert watch.look() == []
+    mesh.now, mesh.nlp = 3.5, State("nlp", "STARTING", 9, 0)
+    assert watch.look() == ["nlp was replaced, ready after 2.5 s"]
 
 
 def test_a_process_that_was_not_ready_for_a_while() -> None:
