@@ -27,6 +27,12 @@ class Thing:
 
 
 BROUGHT: Mapping[tuple[str, str], Thing] = {
+    ("Secret", "gateway-tls"): Thing(
+        "the gateway's certificate and its key, as `kubectl create secret tls` makes them",
+        {"tls.crt": "certificates", "tls.key": "key"},
+    ),
+    ("Secret", "gateway-client-ca"): Thing("who signs the certificates of callers", {"ca.crt": "certificates"}),
+    ("GatewayClass", "maas"): Thing("stands for the class of the cluster's own gateways"),
     ("Secret", "router-store"): Thing(
         "the database in which graphs and traffic policies are kept",
         {"url": "postgresql://maas:word@database.example/maas"},

@@ -12,7 +12,6 @@ from services.mesh.server import LIVENESS
 
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _HANDLERS = ("grpc", "httpGet", "tcpSocket", "exec")
-# Our own images get their digest when they are built: the registry's name and the digest are the operator's.
 OWN_IMAGES = "maas-mesh/"
 _IMAGE = re.compile(r"(?P<name>[^@]+?)(:(?P<tag>[\w][\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?")
 # As long as the slowest start may take: a language model that is read from a volume for the first time.
@@ -78,7 +77,7 @@ def _is_quantity(value: object) -> bool:
 
 
 def images(rendering: Rendering) -> Iterator[Problem]:
-    """Every image has a tag, never `latest`; in production those of others have a digest too."""
+    """Every image has a tag, never `latest`; where images must be pinned, a digest too."""
     for workload in rendering.workloads:
         for container in workload.all_containers:
             what = workload.where(container)
@@ -95,8 +94,8 @@ def _image(rendering: Rendering, what: str, image: str) -> Iterator[Problem]:
         yield Problem(what, f"image {image!r} has no tag: pin its version")
     elif tag == "latest":
         yield Problem(what, f"image {image!r} is another one tomorrow: pin its version")
-    elif rendering.pinned and OWN_IMAGES not in match["name"] and match["digest"] is None:
-        yield Problem(what, f"image {image!r} has no digest: production needs @sha256:...")
+    elif rendering.pinned and match["digest"] is None:
+        yield Problem(what, f"image {image!r} has no digest: pin it by @sha256:... (kustomize's images: digest)")
 
 
 def mounts(rendering: Rendering) -> Iterator[Problem]:

@@ -17,7 +17,26 @@ from deploy.k8s.overlays import OVERLAYS, build, overlays
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # The combinations of components that deploy/README.md names; a test compares. Each component is in one of them.
-COMBINATIONS: tuple[tuple[str, ...], ...] = (("access",),)
+COMBINATIONS: tuple[tuple[str, ...], ...] = (
+    ("access",),
+    ("gpu",),
+    ("network-policies",),
+    ("network-policies", "egress"),
+    ("autoscaling",),
+    ("autoscaling-keda",),
+    ("autoscaling", "autoscaling-keda"),
+    ("gateway-api",),
+    ("gateway-api", "tls-cert-manager"),
+    ("gateway-api", "identity"),
+    ("tls",),
+    ("tls", "tls-cert-manager"),
+    ("tls", "mtls"),
+    ("identity",),
+    ("tls", "identity"),
+    ("tls", "mtls", "identity"),
+    ("identity", "network-policies", "egress"),
+    ("priority-classes",),
+)
 
 
 def components() -> list[str]:
@@ -32,8 +51,13 @@ def parse(name: str, text: str, *, pinned: bool = False) -> Rendering:
 
 
 def render_overlay(name: str) -> Rendering:
-    """One overlay; those for production pin images by digest. Raises CannotBuild."""
-    return parse(name, build(OVERLAYS / name), pinned=name.startswith("production"))
+    """One overlay. Raises CannotBuild."""
+    return parse(name, build(OVERLAYS / name))
+
+
+def render_folder(folder: Path) -> Rendering:
+    """An overlay of an operator's, whose images have digests. Raises CannotBuild."""
+    return parse(str(folder), build(folder), pinned=True)
 
 
 def render_combination(chosen: tuple[str, ...]) -> Rendering:

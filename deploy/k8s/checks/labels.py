@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
-from deploy.k8s.checks.rendering import NAMESPACE, Document, Problem, Rendering, at, name, reference, selects
+from deploy.k8s.checks.rendering import COMPONENT, NAMESPACE, Document, Problem, Rendering, at, name, reference, selects
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -15,6 +15,10 @@ _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _PORT = re.compile(r"(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _LONGEST_LABEL = 63
+# Policies may be there before the pods of components/tracing are.
+_ADDED_BY_TRACING = tuple(
+    {COMPONENT: "observability", "app.kubernetes.io/name": each} for each in ("collector", "jaeger")
+)
 _NOT_OURS = frozenset({"ClusterRoleBinding", "CustomResourceDefinition", "APIService", "StorageClass", "GatewayClass"})
 # Objects that belong to the whole cluster; these alone may be rendered, and the rest of the cluster's objects never.
 CLUSTER_KINDS = frozenset({"Namespace", "PriorityClass", "ClusterIssuer", "ClusterRole"})
@@ -126,14 +130,18 @@ def disruption_selectors(rendering: Rendering) -> Iterator[Problem]:
 def policy_selectors(rendering: Rendering) -> Iterator[Problem]:
     """A NetworkPolicy applies to pods that are there, and those it names as peers are there too."""
     for policy in rendering.of("NetworkPolicy"):
-        if not rendering.selected(at(policy, "spec", "podSelector")):
+        if not _takes_somebody(rendering, at(policy, "spec", "podSelector")):
             yield Problem(reference(policy), "its podSelector takes no pod: give it the labels of a pod template")
         for direction, side in (("ingress", "from"), ("egress", "to")):
             for rule in at(policy, "spec", direction) or []:
                 for peer in rule.get(side) or []:
                     inside = "podSelector" in peer and "namespaceSelector" not in peer
-                    if inside and not rendering.selected(peer["podSelector"]):
+                    if inside and not _takes_somebody(rendering, peer["podSelector"]):
                         yield Problem(reference(policy), f"a peer under {direction} takes no pod: correct its labels")
+
+
+def _takes_somebody(rendering: Rendering, selector: Document) -> bool:
+    return bool(rendering.selected(selector)) or any(selects(selector, labels) for labels in _ADDED_BY_TRACING)
 
 
 def monitor_selectors(rendering: Rendering) -> Iterator[Problem]:

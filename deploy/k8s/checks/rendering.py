@@ -115,7 +115,7 @@ class Rendering:
     """The documents that one `kubectl apply -k` would send.
 
     name: "production", or "base + gpu + tls".
-    pinned: whether images of others need a digest, as in production.
+    pinned: whether every image needs a digest, as in an overlay of an operator's.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import yaml
 
 from deploy import drain
 from deploy.gateway.drain import pre_stop
-from deploy.k8s.gateway import ADMIN_PORT
+from deploy.k8s.checks.kustomize import render_combination
+from deploy.k8s.gateway import ADMIN_PORT, variants
 from deploy.k8s.overlays import build, overlays
 from deploy.local.processes import SERVICES
 
 STOPS = drain.stops(drain.KUBERNETES)
+VARIANTS = {variant.name: variant for variant in variants()}
 OVERLAYS = {folder.name: folder for folder in overlays()}
 # What an object's annotations may have together; `kubectl apply` keeps what it applied in one.
 _ANNOTATION_BYTES = 256 * 1024
@@ -77,13 +80,60 @@ def test_services_are_asked_by_their_own_names(overlay: str) -> None:
             assert own[probe]["grpc"] == {"port": 8000, "service": "liveness"}
 
 
-def test_the_gateways_configuration_is_mounted(overlay: str) -> None:
-    """The variant that the environment names is a folder that the pod has."""
-    own = container(pods(overlay)["gateway"], "gateway")
+@pytest.mark.parametrize(
+    ("components", "variant"),
+    [
+        ((), "gateway"),
+        (("tls",), "gateway-tls"),
+        (("mtls", "tls"), "gateway-tls-mtls"),
+        (("identity",), "gateway-identity"),
+        (("tls", "identity"), "gateway-identity-tls"),
+        (("identity", "tls", "mtls"), "gateway-identity-tls-mtls"),
+    ],
+    ids=" + ".join,
+)
+def test_components_choose_the_gateways_configuration(components: tuple[str, ...], variant: str) -> None:
+    """In any order the components name a folder that the pod has, with the configuration that is theirs together."""
+    pod, config_maps = gateway_with(components)
+    own = container(pod, "gateway")
+    path = configuration_path(own)
+    assert path == Path("/etc/envoy") / variant / "envoy.yaml"
+    volume = next(mount["name"] for mount in own["volumeMounts"] if mount["mountPath"] == str(path.parent))
+    shown = next(each["configMap"]["name"] for each in pod["volumes"] if each["name"] == volume)
+    assert config_maps[shown]["envoy.yaml"] == (VARIANTS[variant].folder / "envoy.yaml").read_text()
+
+
+def test_client_certificates_without_tls_start_no_gateway() -> None:
+    """Who forgets tls beside mtls gets no gateway, instead of one that lets everybody in."""
+    own = container(gateway_with(("mtls",))[0], "gateway")
+    assert str(configuration_path(own).parent) not in [mount["mountPath"] for mount in own["volumeMounts"]]
+
+
+def gateway_with(components: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """The gateway's pod, and the contents of every ConfigMap by its name."""
+    found = render_combination(components)
+    deployment = found.find("Deployment", "gateway")
+    assert deployment is not None
+    contents = {each["metadata"]["name"]: each.get("data", {}) for each in found.of("ConfigMap")}
+    return deployment["spec"]["template"]["spec"], contents
+
+
+def configuration_path(own: dict[str, Any]) -> Path:
+    """Where Envoy looks, with the variables that the kubelet puts in."""
     path = own["args"][own["args"].index("--config-path") + 1]
     for each in own["env"]:
         path = path.replace(f"$({each['name']})", each["value"])
-    assert str(Path(path).parent) in [mount["mountPath"] for mount in own["volumeMounts"]]
+    return Path(path)
+
+
+def test_triton_on_gpus_is_started_as_its_image_would() -> None:
+    """The command line in the manifest has every flag of the image's own entry point."""
+    found = render_combination(("gpu",)).find("Deployment", "triton")
+    assert found is not None
+    own = container(found["spec"]["template"]["spec"], "triton")
+    dockerfile = Path("deploy/docker/triton.Dockerfile").read_text()
+    entry_point = dockerfile.rpartition("ENTRYPOINT")[2].partition("]")[0]
+    assert set(re.findall(r'"([^"]+)"', entry_point)) <= {*own["command"], *own["args"]}
 
 
 def test_kubectl_can_keep_what_it_applied(overlay: str) -> None:
