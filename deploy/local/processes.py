@@ -138,6 +138,8 @@ def _service(name: str, settings: LocalSettings, own: Ports) -> Process:
         environment["ROUTER_STORE_URL"] = f"sqlite:///{settings.run / 'router' / 'state.sqlite'}"
     if name == "vision":
         environment |= gallery_environment(settings.run / "gallery")
+    if "triton" in drain.CALLS[name]:
+        environment[f"{prefix}_DRIFT_DIRECTORY"] = str(settings.run / "drift" / name)
     if in_process or name == "preprocessing":
         environment[f"{prefix}_ASSETS_DIRECTORY"] = str(settings.build / "assets")
     return Process(

@@ -10,6 +10,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from deploy.models.gpu import Gpu, Served
+from services.mesh.drift.measures import Measure
 
 
 def _inner(path: str) -> str:
@@ -155,6 +156,9 @@ class Model(_Frozen):
     postprocess: dict[str, Any] = Field(
         default_factory=dict, description="how the service reads the outputs, for example a measured threshold"
     )
+    monitor: list[Measure] = Field(
+        default_factory=list, description="what is watched for drift: properties of inputs and outputs, see Measure"
+    )
     metrics: dict[str, float] = Field(default_factory=dict, description="measured; the builder may add some")
     assets: dict[InnerPath, str] = Field(default_factory=dict, description="path in .build/assets -> source file")
     built_assets: dict[InnerPath, InnerPath] = Field(
@@ -174,6 +178,23 @@ class Model(_Frozen):
                 raise ValueError(message)
         if any(tensor.name == "execution_ns" for tensor in self.outputs):
             message = "outputs must not list execution_ns: every model gets it"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _watches_its_own_tensors(self) -> Self:
+        tensors = {tensor.name for tensor in (*self.inputs, *self.outputs)}
+        for measure in self.monitor:
+            if measure.tensor not in tensors:
+                message = (
+                    f"monitor.{measure.name} names tensor {measure.tensor!r}; there are: {', '.join(sorted(tensors))}"
+                )
+                raise ValueError(message)
+        if len({measure.name for measure in self.monitor}) < len(self.monitor):
+            message = "monitor has two measures of one name"
+            raise ValueError(message)
+        if self.monitor and self.runtime.decoupled:
+            message = "monitor: a decoupled model answers in pieces, which are not watched"
             raise ValueError(message)
         return self
 

@@ -37,6 +37,7 @@ def card(model: Model, labels: Labels, metrics: dict[str, float]) -> dict[str, A
         "preprocess": model.preprocess,
         "postprocess": model.postprocess,
         "metrics": {**model.metrics, **metrics},
+        "monitor": [measure.model_dump() for measure in model.monitor],
     }
     return facts if model.task else {}
 

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from services.mesh.drift.inference import WatchedInference
+from services.mesh.drift.monitor import DriftMonitor, Limits
 from services.mesh.models import Models, ModelSource, watching
 from services.mesh.ports import Inference, Preprocessor
 from services.mesh.settings import TritonSettings
@@ -38,7 +40,14 @@ class Backends(NamedTuple):
 async def open_model_server(settings: TritonSettings) -> AsyncIterator[ModelServer]:
     """A connection to Triton for as long as the block runs."""
     async with open_triton(settings) as triton:
-        yield ModelServer(triton, triton, settings.triton_poll_seconds)
+        if not settings.drift_calls_per_second:
+            yield ModelServer(triton, triton, settings.triton_poll_seconds)
+            return
+        limits = Limits(settings.drift_calls_per_second, settings.drift_items, settings.drift_items)
+        monitor = DriftMonitor(limits, settings.drift_directory)
+        with monitor.running():
+            watched = WatchedInference(triton, monitor)
+            yield ModelServer(watched, watched, settings.triton_poll_seconds)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from maas.type.v1 import model_pb2
 from services.mesh import errors, instruments
 from services.mesh.background import background
+from services.mesh.drift.measures import Measure
 
 log = structlog.get_logger()
 
@@ -26,6 +27,7 @@ class ModelCard(BaseModel):
     other_tasks: what it does beside its task, with other outputs of the same inference.
     max_batch_size: rows that one inference may have; 0 for a model without a batch dimension.
     reads_tokens_per_second: of a language model that is slow enough to count with it, otherwise None.
+    monitor: what is watched of its inputs and outputs, see services.mesh.drift.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
@@ -47,6 +49,7 @@ class ModelCard(BaseModel):
     language_notes: Mapping[str, str] = {}
     note: str = ""
     reads_tokens_per_second: float | None = None
+    monitor: tuple[Measure, ...] = ()
 
     @property
     def tasks(self) -> tuple[str, ...]:

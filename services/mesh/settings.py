@@ -87,6 +87,17 @@ class TritonSettings(BaseSettings):
         description="whether a call that would be late by Triton's statistics is refused (RESOURCE_EXHAUSTED)",
     )
     triton_poll_seconds: float = Field(2.0, gt=0, description="how often Triton is asked which models are ready")
+    drift_calls_per_second: float = Field(
+        20.0, ge=0, description="calls of a model that are looked at for drift; those beyond it are not; 0 turns it off"
+    )
+    drift_items: int = Field(
+        1000,
+        ge=20,
+        description="the first so many items are a model's reference, each later so many are compared with it",
+    )
+    drift_directory: Path | None = Field(
+        None, description="keeps the references, a file a model version; without it they are forgotten with the process"
+    )
 
 
 class PreprocessingSettings(BaseSettings):

@@ -87,6 +87,9 @@ def environment(settings: LocalSettings) -> dict[str, str]:
         "MAAS_PORT": str(settings.port),
         "MAAS_RUN_DIRECTORY": str(settings.run),
         "MAAS_BUILD_DIRECTORY": str(settings.build),
+        # Windows that a test can fill.
+        "NLP_DRIFT_ITEMS": "20",
+        "NLP_DRIFT_CALLS_PER_SECOND": "1000",
     }
 
 

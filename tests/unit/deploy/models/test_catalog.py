@@ -43,6 +43,9 @@ def test_the_shipped_server_and_samples_are_right():
         ({"language_notes": {"fr": "Weak."}}, "language_notes names fr"),
         ({"runtime": {"backend": "onnxruntime", "decoupled": True}}, "decoupled"),
         ({"stands_in_for": "other"}, "stands_in_for"),
+        ({"monitor": [{"name": "x", "tensor": "nothing", "of": "mean"}]}, "monitor.x names tensor 'nothing'"),
+        ({"monitor": [{"name": "x", "tensor": "images", "of": "median"}]}, "monitor.0.of"),
+        ({"monitor": [{"name": "x", "tensor": "images", "of": "mean"}] * 2}, "two measures of one name"),
         ({"needs": {"memory_gib": 4}}, "needs: exactly one other model"),
     ],
 )

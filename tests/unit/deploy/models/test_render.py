@@ -58,6 +58,7 @@ def test_the_card(entry):
         "preprocess": {"width": 8},
         "postprocess": {"max_distance": 0.5},
         "metrics": {"size": 1.0, "accuracy": 0.5},
+        "monitor": [],
     }
 
 

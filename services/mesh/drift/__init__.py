@@ -1,0 +1,1 @@
+"""Whether what models see and say has drifted from what they saw and said before; off the path of answers."""
