@@ -57,6 +57,10 @@ $(BUILD)/prometheus: | .venv/installed
 manifests: protos ## render the gateway's configuration for Kubernetes, and every overlay to .build/k8s
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m deploy.k8s render
 
+images: protos models ## build the container images: IMAGES="nlp triton", REGISTRY=, TAG=, PUSH=1, ENGINE=docker, podman or buildah
+	@$(BIN)/python -m deploy.docker $(IMAGES) $(if $(ENGINE),--engine $(ENGINE)) $(if $(REGISTRY),--registry $(REGISTRY)) \
+	  $(if $(TAG),--tag $(TAG)) $(if $(PUSH),--push) $(if $(BUILD_FLAGS),--flags '$(BUILD_FLAGS)')
+
 build: protos models tracing-ui prometheus
 
 ##@ Check
@@ -78,6 +82,9 @@ check: protos ## lint, types, layers, contracts, manifests, Dockerfiles
 	@$(BIN)/hadolint $(wildcard deploy/docker/*.Dockerfile)
 	@$(BIN)/python -m deploy.k8s render --check
 	@$(BIN)/python -m deploy.k8s check
+
+test-images: protos models ## build the images with buildah on Debian's packages, without a registry, and run them (as root)
+	@$(BIN)/pytest tests/images
 
 bench: build ## measure what the mesh adds to an inference, beside Triton alone; preprocessing apart and in process
 	@$(BIN)/python -m tests.bench.overhead
@@ -114,4 +121,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models manifests build test test-k8s check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus
+.PHONY: help demo up install protos models manifests images build test test-k8s test-images check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus
