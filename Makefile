@@ -84,7 +84,7 @@ check: protos ## lint, types, layers, contracts, manifests, Dockerfiles
 	@$(BIN)/python -m deploy.k8s check
 
 test-images: protos models ## build the images with buildah on Debian's packages, without a registry, and run them (as root)
-	@$(BIN)/pytest tests/images
+	@MAAS_BUILD_FLAGS='$(BUILD_FLAGS)' $(BIN)/pytest tests/images
 
 bench: build ## measure what the mesh adds to an inference, beside Triton alone; preprocessing apart and in process
 	@$(BIN)/python -m tests.bench.overhead

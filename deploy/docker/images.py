@@ -87,8 +87,9 @@ def build_command(image: str, wanted: Wanted) -> list[str]:
         *(["build"] if wanted.engine != "buildah" else ["bud", "--layers"]),
         *("--file", f"deploy/docker/{dockerfile}.Dockerfile"),
         *which,
-        *("--build-arg", f"VERSION={wanted.tag}"),
-        *("--build-arg", f"REVISION={wanted.revision}"),
+        # Not as arguments of the build: buildah takes a label from its cache although an argument in it has changed.
+        *("--label", f"org.opencontainers.image.version={wanted.tag}"),
+        *("--label", f"org.opencontainers.image.revision={wanted.revision}"),
         *("--tag", wanted.name(image)),
         *wanted.flags,
         ".",

@@ -37,7 +37,7 @@ COPY protos/maas maas
 RUN set -eu; \
     mkdir -p /opt/maas/app/services; \
     cp services/__init__.py /opt/maas/app/services; \
-    for part in mesh preprocessing "${SERVICE}"; do cp -R "services/${part}" /opt/maas/app/services; done; \
+    for part in client mesh preprocessing "${SERVICE}"; do cp -R "services/${part}" /opt/maas/app/services; done; \
     cp -R maas /opt/maas/app; \
     echo /opt/maas/app > "$(/opt/maas/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/app.pth"; \
     printf '#!/bin/sh\nexec /opt/maas/bin/python3 -m services.%s "$@"\n' "${SERVICE}" > /opt/maas/bin/serve; \
@@ -76,10 +76,6 @@ ENV PREPROCESSING_ASSETS_DIRECTORY=/opt/maas/assets
 
 FROM ${SERVICE}
 ARG SERVICE
-ARG VERSION=0.1.0
-ARG REVISION=""
 LABEL org.opencontainers.image.title="maas-mesh/${SERVICE}" \
       org.opencontainers.image.description="The ${SERVICE} service of MaaS Mesh" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.licenses="Apache-2.0"

@@ -75,13 +75,9 @@ WORKDIR /tmp
 EXPOSE 8000 8001 8002
 USER 65532:65532
 ENTRYPOINT ["/opt/maas/bin/python3", "-m", "deploy.local.triton"]
-ARG VERSION=0.1.0
-ARG REVISION=""
 LABEL org.opencontainers.image.title="maas-mesh/triton-cpu" \
       org.opencontainers.image.description="Triton Inference Server with the models of MaaS Mesh, on a CPU" \
-      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause"
 
 # ---- NVIDIA's: packages of the models' Python code, for the image's own Python
 FROM ${BASE} AS triton-build
@@ -128,10 +124,6 @@ ENTRYPOINT ["tritonserver", \
     "--model-control-mode=explicit", "--load-model=*", "--model-config-name=gpu", "--disable-auto-complete-config", \
     "--exit-on-error=false", "--strict-readiness=false", "--exit-timeout-secs=300", "--log-format=ISO8601"]
 CMD ["--model-repository=/models"]
-ARG VERSION=0.1.0
-ARG REVISION=""
 LABEL org.opencontainers.image.title="maas-mesh/triton" \
       org.opencontainers.image.description="Triton Inference Server with the models of MaaS Mesh, on a GPU" \
-      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause"

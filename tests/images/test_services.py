@@ -46,7 +46,7 @@ def test_what_an_image_holds(built, service, record_property):
         ]
         assert not list((root / "opt").rglob("*.onnx"))
         code = {path.name for path in (root / "opt/maas/app/services").iterdir() if path.is_dir()} - {"__pycache__"}
-        assert code == {"mesh", "preprocessing", service}
+        assert code == {"client", "mesh", "preprocessing", service}
         assert (root / "opt/maas/assets/tokenizers").is_dir() == (service == "preprocessing")
         size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
         record_property("megabytes", size // 1_000_000)

@@ -24,8 +24,8 @@ def test_a_service(root):
     """The service is a build argument, and further flags come last."""
     assert images.build_command("nlp", WANTED) == [
         *("docker", "build", "--file", "deploy/docker/services.Dockerfile", "--build-arg", "SERVICE=nlp"),
-        *("--build-arg", "VERSION=0.1.0", "--build-arg", "REVISION=0123", "--tag", "maas-mesh/nlp:0.1.0"),
-        *("--no-cache", "."),
+        *("--label", "org.opencontainers.image.version=0.1.0", "--label", "org.opencontainers.image.revision=0123"),
+        *("--tag", "maas-mesh/nlp:0.1.0", "--no-cache", "."),
     ]
 
 

@@ -76,6 +76,19 @@ def test_a_service_has_what_it_imports(graph, service):
 
 
 @pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_our_code_that_it_imports(graph, service):
+    """The Dockerfile copies every package of ours that a service's program imports."""
+    dockerfile = (ROOT / "deploy" / "docker" / "services.Dockerfile").read_text(encoding="utf-8")
+    (parts,) = re.findall(r"for part in ([a-z ]+) \"\$\{SERVICE\}\"; do", dockerfile)
+    copied = ("maas", *(f"services.{part}" for part in [*parts.split(), service]))
+    upstream = graph.find_upstream_modules(f"services.{service}.__main__")
+    ours = {name for name in upstream if name.partition(".")[0] in {"services", "deploy", "maas"}} - {"services"}
+    assert not {
+        name for name in ours if not name.startswith(tuple(f"{part}." for part in copied)) and name not in copied
+    }
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_a_service_has_no_model_library(service):
     """Models run in Triton: neither their libraries nor what only builds them is in a service's image."""
     installed = distributions(requirements(ROOT / "pyproject.toml", [service]))
