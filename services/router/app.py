@@ -13,7 +13,7 @@ from services.router.capabilities import Capabilities
 from services.router.compiling import load
 from services.router.masker import SERVICE as NLP
 from services.router.masker import EntityMasker
-from services.router.methods import ROUTER
+from services.router.methods import MODELS, ROUTER
 from services.router.observing import SpanObserver
 from services.router.pipelines.durations import LearntDurations
 from services.router.pipelines.engine import predicted_seconds
@@ -23,7 +23,7 @@ from services.router.runner import Runner
 from services.router.servicer import RouterServicer
 from services.router.settings import Settings
 from services.router.store import open_store
-from services.router.upstreams import open_upstreams
+from services.router.upstreams import open_upstream, open_upstreams
 
 
 @asynccontextmanager
@@ -52,9 +52,12 @@ async def app(settings: Settings) -> AsyncIterator[Sequence[Servicer]]:
             capabilities=Capabilities(upstreams, registry, durations),
             capabilities_timeout_seconds=settings.capabilities_timeout_seconds,
         )
+        told = dict(upstreams)
+        if settings.models_address:
+            told[MODELS] = await stack.enter_async_context(open_upstream(MODELS, settings.models_address, settings))
         yield [
             Servicer(ROUTER, router_pb2_grpc.add_RouterServiceServicer_to_server, implementation),
-            *(Servicer(name, ready=upstream.serving) for name, upstream in upstreams.items()),
+            *(Servicer(name, ready=upstream.serving) for name, upstream in told.items()),
         ]
 
 

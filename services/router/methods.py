@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 
+from maas.models.v1 import models_pb2
 from maas.nlp.v1 import nlp_pb2
 from maas.preprocessing.v1 import preprocessing_pb2
 from maas.router.v1 import router_pb2
@@ -16,6 +17,8 @@ from maas.vision.v1 import vision_pb2
 _DISCOVERY = re.compile(r"Get\w+Config")
 
 ROUTER = "maas.router.v1.RouterService"
+# Not for nodes: it changes what the mesh does for all of its callers.
+MODELS: str = models_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 # The services that nodes may call.
 SERVICES: dict[str, ServiceDescriptor] = {
     service.full_name: service

@@ -19,6 +19,9 @@ class Settings(ServiceSettings):
     nlp_address: str = Field(description="host:port, or dns:///name:port, of nlp")
     vision_address: str = Field(description="host:port, or dns:///name:port, of vision")
     speech_address: str = Field(description="host:port, or dns:///name:port, of speech")
+    models_address: str = Field(
+        "", description="host:port, or dns:///name:port, of models, whose health and contract are told here as well"
+    )
     graphs_directory: Path = Field(
         Path(__file__).parent / "graphs", description="folder of the graphs that RunGraph knows, one YAML file each"
     )

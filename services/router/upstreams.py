@@ -17,7 +17,7 @@ _GRACE_SECONDS = 1.0
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """Where each service is, by its full name."""
+    """Where each service is that nodes may call, by its full name."""
     return {
         "maas.preprocessing.v1.PreprocessingService": settings.preprocessing_address,
         "maas.nlp.v1.NlpService": settings.nlp_address,
@@ -49,13 +49,18 @@ class Upstream:
 
 @asynccontextmanager
 async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstream]]:
-    """Channels to all services, by the service's full name."""
+    """Channels to all services that nodes may call, by the service's full name."""
     async with AsyncExitStack() as stack:
-        found = {}
-        for service, address in addresses(settings).items():
-            # Nodes have their own policies; two layers of retries would multiply.
-            channel = open_channel(
-                address, service=service, max_message_bytes=settings.max_message_bytes, retries=False
-            )
-            found[service] = Upstream(service, await stack.enter_async_context(channel))
-        yield found
+        yield {
+            service: await stack.enter_async_context(open_upstream(service, address, settings))
+            for service, address in addresses(settings).items()
+        }
+
+
+@asynccontextmanager
+async def open_upstream(service: str, address: str, settings: Settings) -> AsyncIterator[Upstream]:
+    """A channel to one service, for as long as the block runs."""
+    # Nodes have their own policies; two layers of retries would multiply.
+    channel = open_channel(address, service=service, max_message_bytes=settings.max_message_bytes, retries=False)
+    async with channel:
+        yield Upstream(service, channel)

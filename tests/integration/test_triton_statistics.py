@@ -13,7 +13,7 @@ from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.settings import TritonSettings
 from services.mesh.triton import open_triton
-from services.mesh.triton.statistics import replicas
+from services.mesh.triton.addresses import replicas
 
 CARD = '{"task": "t", "summary": "s", "licence": "l", "source": "s"}'
 
@@ -143,8 +143,8 @@ async def test_an_idle_triton_is_not_asked():
 
 async def test_addresses_of_replicas():
     """A list is itself, a name is what it resolves to, anything else is one replica."""
-    assert await replicas("triton.example:8001") == {"triton.example:8001"}
-    assert await replicas("ipv4:10.0.0.1:8001,10.0.0.2:8001") == {"10.0.0.1:8001", "10.0.0.2:8001"}
+    assert await replicas("triton.example:8001") == ["triton.example:8001"]
+    assert await replicas("ipv4:10.0.0.1:8001,10.0.0.2:8001") == ["10.0.0.1:8001", "10.0.0.2:8001"]
     assert "127.0.0.1:8001" in await replicas("dns:///localhost:8001")
     with pytest.raises(OSError, match=r"(?i)name|address"):
         await replicas("dns:///no-such-name.invalid:8001")

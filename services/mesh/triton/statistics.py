@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -12,6 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from services.mesh.channel import open_channel
+from services.mesh.triton.addresses import replicas
 from services.mesh.triton.waits import Served, Waits
 
 _PERIOD_SECONDS = 1.0
@@ -48,7 +48,7 @@ class Statistics:
 
     async def _find(self) -> None:
         with suppress(OSError):  # a name server that is away for a moment: the replicas are those that were
-            found = await replicas(self._address)
+            found = set((await replicas(self._address))[:_MAX_REPLICAS])
             for gone in self._channels.keys() - found:
                 await self._channels.pop(gone).close()
             for new in found - self._channels.keys():
@@ -62,18 +62,6 @@ class Statistics:
         return {
             replica: served for replica, served in zip(self._channels, asked, strict=True) if isinstance(served, Served)
         }
-
-
-async def replicas(address: str) -> set[str]:
-    """host:port of each server that a channel to this address would reach. Raises OSError when a name is unknown."""
-    if address.startswith("ipv4:"):
-        return set(address.removeprefix("ipv4:").split(",")[:_MAX_REPLICAS])
-    if not address.startswith("dns:"):
-        return {address}
-    host, _, port = address.rpartition("/")[2].rpartition(":")
-    known = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-    found = sorted({str(where[0]) for *_, where in known})[:_MAX_REPLICAS]
-    return {f"[{each}]:{port}" if ":" in each else f"{each}:{port}" for each in found}
 
 
 async def _served(channel: grpc.aio.Channel, model: str) -> Served:

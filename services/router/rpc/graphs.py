@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +12,7 @@ from maas.router.v1 import router_pb2_grpc
 from services.mesh import errors
 from services.mesh.call import Context
 from services.mesh.deadline import Deadline
+from services.mesh.paging import name_before, token_after
 from services.mesh.request import limited
 from services.mesh.server import budget
 from services.router.compiling import CompiledGraph, compile_graph, from_proto, read, to_json, to_proto
@@ -25,7 +24,6 @@ from services.router.registry import Entry, Registry, Runnable
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 # Graphs of a page may be large; clients take 4 MiB by default.
 _PAGE_BYTES = 2 * 1024 * 1024
-_MAX_TOKEN_LETTERS = 128
 # An error travels in headers, which hold 8 KiB.
 _SHOWN_PROBLEMS = 8
 _SHOWN_LETTERS = 300
@@ -63,7 +61,7 @@ class GraphRpcs(router_pb2_grpc.RouterServiceServicer):
     async def ListGraphs(self, request: pb.ListGraphsRequest, context: Context) -> pb.ListGraphsResponse:
         """Some graphs, by name."""
         size = limited("page_size", request.page_size, default=50, low=1, high=100)
-        after = _after(request.page_token)
+        after = name_before(request.page_token, _NAME, "ListGraphs")
         if self._store:
             self._store.list(GRAPH)  # Raises as long as nobody knows what is kept.
         entries = [entry for entry in self._registry.entries() if _name(entry) > after]
@@ -204,21 +202,8 @@ def _page(entries: list[Entry], size: int) -> pb.ListGraphsResponse:
             break
         page.graphs.append(graph)
     if len(page.graphs) < len(entries):
-        page.next_page_token = base64.urlsafe_b64encode(page.graphs[-1].name.encode()).decode()
+        page.next_page_token = token_after(page.graphs[-1].name)
     return page
-
-
-def _after(token: str) -> str:
-    """The name after which a page begins; "" for the first. Raises InvalidArgument for a token that is none."""
-    if not token:
-        return ""
-    try:
-        name = base64.b64decode(token[:_MAX_TOKEN_LETTERS], b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        name = ""
-    if not _NAME.fullmatch(name):
-        raise errors.InvalidArgument.field("page_token", "is none that ListGraphs gave")
-    return name
 
 
 def _required(name: str) -> str:

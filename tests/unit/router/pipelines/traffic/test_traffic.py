@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.router.pipelines.traffic.judge import judge, likelihood
+from services.mesh.judgement import likelihood
+from services.router.pipelines.traffic.judge import judge
 from services.router.pipelines.traffic.policy import Canary, Policy, Share, State, choose
 from services.router.pipelines.traffic.tally import Tally
 
