@@ -21,6 +21,14 @@ ADMINISTRATION = {
         "SetTrafficPolicy",
         "DeleteTrafficPolicy",
     ),
+    "maas.models.v1.ModelService": (
+        "LoadModel",
+        "UnloadModel",
+        "StartRollout",
+        "RollBackRollout",
+        "PromoteRollout",
+        "DeleteRollout",
+    ),
 }
 # Kubelets, load balancers and gRPC's own client-side checks ask these without credentials.
 _HEALTH = ("grpc.health.v1.Health",)
@@ -82,7 +90,7 @@ class Token:
     issuer: what their "iss" must be.  audiences: one of these must be in "aud".
     tenant_claim: the claim that is the caller's tenant, such as "tenant" or "organisation.name".
     scope_claim: the claim with the caller's scopes or roles, as words in one string or as a list: "scope",
-        "realm_access.roles".  administrator: the one who has this may change graphs and traffic.
+        "realm_access.roles".  administrator: the one who has this may change graphs, traffic and models.
     """
 
     issuer: str
@@ -106,7 +114,8 @@ class Certificates:
 
     names: which kind of name is meant; a certificate has one of it.
     tenant: regular expression of the whole name, whose one group is the tenant.
-    administrators: regular expression of the whole names of those who may change graphs and traffic; None is nobody.
+    administrators: regular expression of the whole names of those who may change graphs, traffic and models; None is
+        nobody.
     """
 
     tenant: str = rf"spiffe://[^/]+/tenant/({TENANT})(?:/.*)?"

@@ -33,11 +33,13 @@ class Ports:
     tracing_http: int
     tracing_grpc: int
     prometheus: int
+    models: int
+    models_metrics: int
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
         """The ports of the mesh whose gateway listens on `base`."""
-        offsets = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 18, 19, 11)
+        offsets = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 18, 19, 11, 10, 17)
         return cls(*(base + offset for offset in offsets))
 
     def twins(self) -> Ports:

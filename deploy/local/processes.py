@@ -27,6 +27,7 @@ SERVICES = {
     "nlp": ("maas.nlp.v1.NlpService", drain.LONGEST_CALL_SECONDS),
     "vision": ("maas.vision.v1.VisionService", 60),
     "speech": ("maas.speech.v1.SpeechService", drain.LONGEST_CALL_SECONDS),
+    "models": ("maas.models.v1.ModelService", drain.LONGEST_CALL_SECONDS),
     "router": ("maas.router.v1.RouterService", drain.LONGEST_CALL_SECONDS),
 }
 # name -> its methods with a stream of requests, which may go on for as long as Gateway.stream_limit_seconds says.
@@ -136,6 +137,10 @@ def _service(name: str, settings: LocalSettings, own: Ports) -> Process:
         environment[f"{prefix}_PREPROCESSING_ADDRESS"] = "in-process"
     if name == "router":
         environment["ROUTER_STORE_URL"] = f"sqlite:///{settings.run / 'router' / 'state.sqlite'}"
+        # It tells the health and the contract of the whole mesh; that one it does not call.
+        environment["ROUTER_MODELS_ADDRESS"] = address(ports.models)
+    if name == "models":
+        environment |= {"MODELS_STATE": "files", "MODELS_STATE_DIRECTORY": str(settings.run / "rollouts")}
     if name == "vision":
         environment |= gallery_environment(settings.run / "gallery")
     if "triton" in drain.CALLS[name]:

@@ -149,6 +149,7 @@ def show_addresses(settings: LocalSettings) -> None:
         ports.nlp_metrics,
         ports.vision_metrics,
         ports.speech_metrics,
+        ports.models_metrics,
     ]
     table.add_row("metrics", f"http://{address(ports.triton_metrics)}/metrics (Triton)")
     table.add_row("", f"http://{address(ports.gateway_admin)}/stats/prometheus (gateway)")

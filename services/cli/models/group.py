@@ -6,8 +6,11 @@ import typer
 
 from services.cli.by_default import ListByDefault
 from services.cli.models import listing
-from services.cli.models.rollout import command
+from services.cli.models.rollout import rollout
+from services.cli.models.rollouts import rollouts, versions
 
 app = typer.Typer(cls=ListByDefault, help="The models of the mesh. Without a command: list them.")
 app.command("list")(listing.models)
-app.command("rollout")(command.rollout)
+app.command()(versions)
+app.command()(rollout)
+app.command()(rollouts)

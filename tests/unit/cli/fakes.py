@@ -14,6 +14,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from typer.testing import Result
 
+from maas.models.v1 import models_pb2
 from maas.nlp.v1 import nlp_pb2
 from maas.preprocessing.v1 import preprocessing_pb2
 from maas.router.v1 import router_pb2
@@ -42,7 +43,7 @@ class FakeMesh(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of a method that the contracts know, and of no other."""
         service, _, name = details.method.strip("/").partition("/")
-        for module in (nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2):
+        for module in (models_pb2, nlp_pb2, preprocessing_pb2, router_pb2, speech_pb2, vision_pb2):
             for known in module.DESCRIPTOR.services_by_name.values():
                 if known.full_name == service:
                     return self._handler(known.methods_by_name[name])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.cli.models.rollout.state import Limits, Served
-from services.router.pipelines.traffic.judge import FEWEST, failing
+from services.mesh.judgement import FEWEST, failing
+from services.mesh.repository import Served
+from services.models.pipelines.rollout import Limits
 
 # Where the previous version always failed there is still something to be worse than.
 _HIGHEST_RATE = 0.999

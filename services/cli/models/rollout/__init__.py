@@ -1,1 +1,0 @@
-"""How another version of a model takes over, one Triton after another."""

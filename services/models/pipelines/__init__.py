@@ -1,0 +1,1 @@
+"""How another version of a model takes over, one replica after another."""

@@ -1,0 +1,24 @@
+"""Asks all replicas at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import TypeVar
+
+from services.mesh import errors
+
+Answer = TypeVar("Answer")
+
+
+async def ask_all(questions: Mapping[str, Coroutine[object, object, Answer]]) -> dict[str, Answer | None]:
+    """The answers by name, None of who does not answer."""
+    answers = await asyncio.gather(*(_asked(question) for question in questions.values()))
+    return dict(zip(questions, answers, strict=True))
+
+
+async def _asked(question: Coroutine[object, object, Answer]) -> Answer | None:
+    try:
+        return await question
+    except errors.Unavailable:
+        return None

@@ -1,0 +1,1 @@
+"""The RPCs of models, one module a subject."""
