@@ -11,8 +11,8 @@ from services.cli.cluster.check.finding import Finding, State
 from services.cli.cluster.check.manifests import Kind, Manifests
 from services.cli.cluster.connection import Absent, Cluster, ClusterError, Object
 
-# Native gRPC probes are on by default from 1.24 on and stable since 1.27, as is what the topology spread says.
-_OLDEST = (1, 27)
+# From which on pre-stop hooks may sleep, by default.
+_OLDEST = (1, 30)
 # What kubectl apply does to an object.
 _VERBS = ("get", "create", "patch")
 _AT_ONCE = 8

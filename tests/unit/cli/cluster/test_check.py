@@ -25,7 +25,7 @@ def test_a_cluster_that_has_everything(check: Check):
 def test_a_server_that_is_too_old(check: Check, server: ApiServer):
     """An API server older than the manifests need is missing something."""
     server.objects["/version"] = {"major": "1", "minor": "25", "gitVersion": "v1.25.0"}
-    assert ("missing", "is v1.25.0; the manifests need 1.27 or newer") in check().values()
+    assert ("missing", "is v1.25.0; the manifests need 1.30 or newer") in check().values()
 
 
 @pytest.mark.parametrize(
