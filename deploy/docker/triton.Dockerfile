@@ -57,6 +57,7 @@ COPY deploy/local/__init__.py /opt/maas/app/deploy/local/
 COPY deploy/local/triton /opt/maas/app/deploy/local/triton
 COPY deploy/triton /opt/maas/app/deploy/triton
 COPY deploy/docker/alive.py /opt/maas/bin/alive
+COPY deploy/docker/fill.py /opt/maas/bin/fill
 ENV PATH=/opt/maas/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -99,6 +100,7 @@ COPY .build/images/models /models
 COPY deploy/__init__.py /opt/maas/app/deploy/
 COPY deploy/triton /opt/maas/app/deploy/triton
 COPY deploy/docker/alive.py /opt/maas/bin/alive
+COPY deploy/docker/fill.py /opt/maas/bin/fill
 # A model whose configuration for a GPU names a backend that this base lacks (vllm in -py3, onnxruntime in
 # -vllm-python-py3) keeps its other one, for the CPU: Triton takes that when there is no configs/gpu.pbtxt.
 RUN set -eu; \

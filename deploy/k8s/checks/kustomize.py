@@ -36,6 +36,8 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("tls", "mtls", "identity"),
     ("identity", "network-policies", "egress"),
     ("priority-classes",),
+    ("model-volume",),
+    ("gpu", "model-volume"),
 )
 
 
