@@ -38,7 +38,7 @@ class _Access:
         """One call."""
         began = time.perf_counter()
         self._count(call, 1)
-        if any(key == _ATTEMPTS for key, _ in call.context.invocation_metadata() or ()):
+        if any(key == _ATTEMPTS for key, _ in call.received):
             instruments.SERVER_RETRIED.add(1, {instruments.METHOD: call.method})
         failure: BaseException | None = None
         try:

@@ -8,6 +8,7 @@ messages of exceptions are there.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 import threading
@@ -82,7 +83,7 @@ def start(service: str, log_format: Format, level: Level) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_trace,
             _write_exception,
-            structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer(default=str),
+            structlog.dev.ConsoleRenderer() if for_people else _to_json,
         ],
         wrapper_class=_Logger,
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
@@ -143,6 +144,14 @@ class _Libraries(logging.Handler):
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
     log.error("an error that nobody caught", exc_info=(kind, error, where))
+
+
+# Made once: `json.dumps` makes one each time that it is told more than the value.
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+def _to_json(_: object, __: str, event: structlog.typing.EventDict) -> str:
+    return _encode(event)
 
 
 def _add_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

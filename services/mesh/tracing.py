@@ -28,7 +28,7 @@ def tracing(first: int, every: int, most: int) -> Around:
 
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
-        parent = propagate.extract({str(key): value for key, value in call.context.invocation_metadata() or ()})
+        parent = propagate.extract({str(key): value for key, value in call.received})
         pieces = Pieces(first, every, most)
         with (
             inside(parent),
@@ -88,9 +88,8 @@ _SERVER_FAULTS = {
 @asynccontextmanager
 async def timed(call: Call) -> AsyncIterator[None]:
     """The stages of a call as a metric, and in its answer for who asks; its own calls are in its tenant's name."""
-    received = call.context.invocation_metadata() or ()
-    asked = any(key == timing.KEY and value != "0" for key, value in received)
-    with tenant.acting_for(received), timing.clock(asked=asked) as clock:
+    asked = any(key == timing.KEY and value != "0" for key, value in call.received)
+    with tenant.acting_for(call.received), timing.clock(asked=asked) as clock:
         try:
             yield
             if told := timing.answer():
