@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from deploy.gateway.render import Address
 from maas.nlp.v1 import nlp_pb2 as pb
 from maas.nlp.v1 import nlp_pb2_grpc
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
@@ -188,6 +189,24 @@ async def test_browsers_may_call_from_pages_of_this_machine_only(
     }
     _, headers, _ = await gateway.http("OPTIONS", path, None, question)
     assert headers.get("access-control-allow-origin") == (PAGE if allowed else None)
+
+
+@pytest.mark.parametrize("configure", [{}, {"tracing": Address("127.0.0.1", 9)}])
+async def test_each_call_is_one_line_with_its_trace(gateway: Any, configure: dict[str, Any]) -> None:
+    """Native, JSON or gRPC-Web: one line in the access log with the caller's trace id, traces recorded or not."""
+    trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    request = pb.AnalyzeSentimentRequest(contents=["fine"])
+    await nlp_pb2_grpc.NlpServiceStub(gateway.channel).AnalyzeSentiment(request, metadata=(("traceparent", parent),))
+    as_json = {"content-type": "application/json", "traceparent": parent}
+    await gateway.http("POST", "/v1/nlp:analyzeSentiment", {"contents": ["fine"]}, as_json)
+    await gateway.http("POST", PATH, _frame(request), {**WEB, "traceparent": parent})
+    gateway.process.terminate()
+    await asyncio.to_thread(gateway.process.wait)
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines() if line.startswith("{")]
+    ours = [line for line in lines if trace_id in (line["traceparent"] or "")]
+    assert [line["method"] for line in ours] == [PATH] * 3
+    if configure:
+        assert {line["trace_id"] for line in ours} == {trace_id}
 
 
 async def test_the_access_log_says_what_happened_and_nothing_of_the_payload(gateway: Any) -> None:
