@@ -41,7 +41,7 @@ class Call:
 
     def __post_init__(self) -> None:
         # gRPC makes it anew each time that it is asked for it.
-        self.received = self.context.invocation_metadata() or ()
+        self.received = tuple(self.context.invocation_metadata() or ())
 
 
 _current: ContextVar[Call | None] = ContextVar("call", default=None)

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
-from grpc.aio import AbortError
+from grpc.aio import AbortError, InternalError, UsageError
 from grpc_status import rpc_status
 
 from services.mesh import errors, timing
@@ -189,7 +189,11 @@ async def _abort(call: Call, error: errors.MeshError) -> None:
     """End the call with an error, and with its times for who asked for them."""
     call.reason = error.reason
     status = rpc_status.to_status(to_status(error))
-    await call.context.abort(status.code, status.details, (*status.trailing_metadata, *timing.answer()))
+    try:
+        await call.context.abort(status.code, status.details, (*status.trailing_metadata, *timing.answer()))
+    except (InternalError, UsageError):
+        # The call was over already: its deadline passed meanwhile, or its client went away.
+        raise asyncio.CancelledError from None
 
 
 def outcome(context: Context, failure: BaseException | None) -> grpc.StatusCode:

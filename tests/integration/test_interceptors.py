@@ -1,6 +1,7 @@
 """What happens around every handler, for all four kinds of RPC, over a real socket."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 
 import grpc
@@ -181,6 +182,24 @@ async def test_the_caller_s_deadline_stops_the_handler(kind, spans):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel, kind, timeout=0.2)
         await asyncio.wait_for(implementation.cancelled.wait(), 5)
+        span = await server_span(spans)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert span.attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_handler_that_stops_too_late_ends_with_the_deadline(kind, spans):
+    """When the deadline passed before the caller could be told, that is what the span says."""
+
+    async def stubborn(context):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            time.sleep(max(0.0, context.time_remaining()) + 0.05)  # noqa: ASYNC251 - nothing else can happen meanwhile
+
+    async with echo(stubborn) as (channel, _):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, kind, timeout=0.2)
         span = await server_span(spans)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert span.attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
