@@ -19,6 +19,7 @@ CODE = "rpc.response.status_code"
 STAGE = "maas.stage"
 MODEL = "maas.model"
 CHANGE = "maas.change"
+MEASURE = "maas.measure"
 DIRECTION = "maas.direction"
 QUEUE = "maas.queue"
 GRAPH = "maas.graph"
@@ -147,6 +148,14 @@ MODEL_WAIT = _observed(
     MODEL,
     unit="s",
     says="Time that a call of a model would wait in Triton now; those that it makes late are refused.",
+)
+
+DRIFT_ITEMS = _counter("maas.drift.items", MODEL, says="Items whose measures were taken.")
+DRIFT_SCORE = _observed(
+    "maas.drift.score",
+    MODEL,
+    MEASURE,
+    says="How far the last window of calls is from the model's reference, by measure; 0 is not at all.",
 )
 
 # Generated text.

@@ -7,17 +7,17 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
-from opentelemetry import metrics
 
 from services.mesh.drift.measures import Measure
 from services.mesh.drift.summaries import Summary, summary_of
+from services.mesh.instruments import DRIFT_ITEMS, DRIFT_SCORE, MEASURE, MODEL, Values
 from services.mesh.models import ModelCard
 from services.mesh.ports import Array
 
@@ -62,13 +62,7 @@ class DriftMonitor:
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
         self._waiting: queue.Queue[tuple[_Watched, dict[str, Array]] | None] = queue.Queue(_MOST_WAITING)
-        meter = metrics.get_meter("maas.drift")
-        self._observed = meter.create_counter("maas.drift.items", description="Items whose measures were taken.")
-        meter.create_observable_gauge(
-            "maas.drift.score",
-            [self._observe],
-            description="How far the last window of calls is from the model's reference, by measure; 0 is not at all.",
-        )
+        DRIFT_SCORE.ask(self, DriftMonitor.values)
 
     def learn(self, cards: Mapping[str, ModelCard]) -> None:
         """The models that there are now; those whose cards have no measures are not watched."""
@@ -114,11 +108,9 @@ class DriftMonitor:
             for measure, score in list(watched.scores.items())
         }
 
-    def _observe(self, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-        return [
-            metrics.Observation(score, {"maas.model": model, "maas.measure": measure})
-            for (model, measure), score in self.scores().items()
-        ]
+    def values(self) -> Values:
+        """The same, as a metric."""
+        return [(score, {MODEL: model, MEASURE: measure}) for (model, measure), score in self.scores().items()]
 
     def _work(self) -> None:
         while (given := self._waiting.get()) is not None:
@@ -136,7 +128,7 @@ class DriftMonitor:
                 items = max(items, len(values))
                 self._add(watched, measure, values)
         if items:
-            self._observed.add(items, {"maas.model": watched.card.name})
+            DRIFT_ITEMS.add(items, {MODEL: watched.card.name})
 
     def _add(self, watched: _Watched, measure: Measure, values: Array) -> None:
         name, limits = measure.name, self._limits
