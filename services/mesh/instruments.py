@@ -24,6 +24,8 @@ DIRECTION = "maas.direction"
 QUEUE = "maas.queue"
 GRAPH = "maas.graph"
 GENERATOR = "gen_ai.request.model"
+CONFIDENCE = "maas.confidence"
+CORRECT = "maas.correct"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - a label
 
 # What stands for a model that Triton does not have, so that nobody makes series by asking for one.
@@ -150,12 +152,24 @@ MODEL_WAIT = _observed(
     says="Time that a call of a model would wait in Triton now; those that it makes late are refused.",
 )
 
-DRIFT_ITEMS = _counter("maas.drift.items", MODEL, says="Items whose measures were taken.")
+# Whether models still see and say what they did (services/mesh/drift), and how right they are.
 DRIFT_SCORE = _observed(
     "maas.drift.score",
     MODEL,
     MEASURE,
-    says="How far the last window of calls is from the model's reference, by measure; 0 is not at all.",
+    says="How far the last window of calls is from the model's reference; 0 is not at all.",
+)
+DRIFT_ITEMS = _counter("maas.drift.items", MODEL, unit="{item}", says="Items of calls that were looked at for drift.")
+FEEDBACK = _counter(
+    "maas.feedback.answers",
+    MODEL,
+    CONFIDENCE,
+    CORRECT,
+    unit="{answer}",
+    says="Answers of which callers told whether they were right, by the tenth in which their confidence lies.",
+)
+FEEDBACK_CONFIDENCE = _counter(
+    "maas.feedback.confidence", MODEL, CONFIDENCE, says="The confidences of these answers, added up."
 )
 
 # Generated text.

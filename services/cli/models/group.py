@@ -6,6 +6,7 @@ import typer
 
 from services.cli.by_default import ListByDefault
 from services.cli.models import listing
+from services.cli.models.feedback import feedback
 from services.cli.models.rollout import rollout
 from services.cli.models.rollouts import rollouts, versions
 
@@ -14,3 +15,4 @@ app.command("list")(listing.models)
 app.command()(versions)
 app.command()(rollout)
 app.command()(rollouts)
+app.command()(feedback)

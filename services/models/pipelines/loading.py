@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.mesh import errors
@@ -38,15 +38,12 @@ class Loading:
 
     async def list(self) -> Listing:
         """All models. Raises Unavailable when no replica answers."""
-        replicas = await self._fleet.replicas()
-        held = await ask_all({replica.name: replica.held() for replica in replicas})
+        held = await self._held()
         answers = {name: answer for name, answer in held.items() if answer is not None}
-        if not answers:
-            raise errors.Unavailable("no replica of Triton answers", reason="TRITON_UNREACHABLE", retry_after_seconds=1)
         stages = {view.rollout.model: view.rollout.stage for view in self._rollouts.views()}
         models = [
             Holding(model, {name: _of(model, answer) for name, answer in answers.items()}, stages.get(model))
-            for model in sorted({each.model for answer in answers.values() for each in answer})
+            for model in _names(held)
         ]
         return Listing(models, {name: answer is not None for name, answer in held.items()})
 
@@ -57,6 +54,12 @@ class Loading:
             if holding.model == model:
                 return holding
         raise errors.NotFound.named("model", model, [holding.model for holding in listing.models])
+
+    async def require(self, model: str) -> None:
+        """Raise NotFound when no replica has the model, and Unavailable when none answers."""
+        names = _names(await self._held())
+        if model not in names:
+            raise errors.NotFound.named("model", model, names)
 
     async def load(self, model: str, names: Sequence[str]) -> Holding:
         """Load a model on these replicas, on all for none, one after another.
@@ -70,6 +73,14 @@ class Loading:
     async def unload(self, model: str, names: Sequence[str]) -> Holding:
         """Unload a model on these replicas, on all for none. Raises as `load`."""
         return await self._change(model, names, lambda replica: replica.unload(model))
+
+    async def _held(self) -> Mapping[str, Sequence[Held] | None]:
+        """What each replica has, None of who does not answer. Raises Unavailable when none does."""
+        replicas = await self._fleet.replicas()
+        held = await ask_all({replica.name: replica.held() for replica in replicas})
+        if all(answer is None for answer in held.values()):
+            raise errors.Unavailable("no replica of Triton answers", reason="TRITON_UNREACHABLE", retry_after_seconds=1)
+        return held
 
     async def _change(self, model: str, names: Sequence[str], change: Callable[[Replica], Awaitable[None]]) -> Holding:
         await self.get(model)
@@ -92,6 +103,10 @@ class Loading:
 
 def _configuration(rollout: Rollout) -> str:
     return rollout.new_configuration if rollout.stage is Stage.PROMOTED else rollout.configuration
+
+
+def _names(held: Mapping[str, Sequence[Held] | None]) -> list[str]:
+    return sorted({each.model for answer in held.values() for each in answer or ()})
 
 
 def _of(model: str, held: Sequence[Held]) -> list[Held]:
