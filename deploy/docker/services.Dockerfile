@@ -10,7 +10,8 @@
 #             only preprocessing writes (PREPROCESSING_MAX_SPOOLED_BYTES for each video that must come whole), and vision
 #             and router if their database is a SQLite file there
 #   settings  <SERVICE>_* as in services/<service>/settings.py. Addresses have no default: set
-#             <SERVICE>_LISTEN_ADDRESS=0.0.0.0:8000 (gRPC) and <SERVICE>_METRICS_ADDRESS=0.0.0.0:9090 (/metrics)
+#             <SERVICE>_LISTEN_ADDRESS=0.0.0.0:8000 (gRPC) and <SERVICE>_METRICS_ADDRESS=0.0.0.0:9090 (/metrics).
+#             *_PREPROCESSING_ADDRESS=in-process needs the decoders, which only preprocessing's image has
 #   health    grpc.health.v1 on the gRPC port; the service name "" follows readiness
 #   signals   Python is process 1: SIGTERM drains for <SERVICE>_DRAIN_SECONDS and ends with 0
 ARG BASE=python:3.11.14-slim-bookworm
@@ -19,15 +20,13 @@ ARG SERVICE
 # ---- what is installed; pip, its cache and the compiler of bytecode stay here
 FROM ${BASE} AS build
 ARG SERVICE
-# Further extras of pyproject.toml: `preprocessing` in nlp, vision or speech allows <SERVICE>_PREPROCESSING_ADDRESS=in-process.
-ARG EXTRAS=""
 WORKDIR /build
 RUN python3 -m venv --without-pip /opt/maas
 COPY pyproject.toml deploy/docker/requirements.py deploy/local/constraints.txt ./
 # With a package registry of your own: --secret id=pip,src=$HOME/.config/pip/pip.conf
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     set -eu; \
-    python3 requirements.py pyproject.toml "${SERVICE}" ${EXTRAS} > requirements.txt; \
+    python3 requirements.py pyproject.toml "${SERVICE}" > requirements.txt; \
     python3 -m pip --python /opt/maas/bin/python3 install --quiet --disable-pip-version-check --no-compile \
       --only-binary :all: --constraint constraints.txt --requirement requirements.txt; \
     find /opt/maas -depth -type d \( -name test -o -name tests \) -exec rm -r {} +

@@ -14,10 +14,10 @@
 #   writable  /tmp (emptyDir; TensorRT's engines and the run directory are there) and /dev/shm (emptyDir of medium Memory;
 #             64 MiB a model are enough, 3Gi in all; Docker's and Kubernetes' 64 MiB by default are not)
 #   ports     8000 HTTP, 8001 gRPC, 8002 metrics
-#   models    /models, as built. To add versions without a restart, mount a volume there that an init container of this
-#             image fills (`cp -a /models/. /repository/`) or that several replicas share, put <model>/<version>/ into it,
-#             and call RepositoryModelLoad. triton: args [--model-repository=s3://bucket/models] reads object storage
-#             instead, and load fetches what is new there. triton-cpu: TRITON_MODEL_REPOSITORY, a directory
+#   models    /models, as built. To add versions without a restart, mount a volume there that all replicas share and that
+#             an init container of this image fills (`fill /models /volume`; deploy/k8s/components/model-volume), put
+#             models/<model>/<version> into it and have it loaded. In place of that triton reads object storage, too,
+#             where load fetches what is new: args [--model-repository=s3://bucket/models]; we have not run it
 #   health    startup and readiness: HTTP /v2/health/ready, which answers as soon as the first loading is over; a model
 #             that does not load keeps no other away. liveness: exec `/opt/maas/bin/alive`, an inference with its value
 #             checked, since a Triton that hangs may call itself alive for ever. In triton-cpu the guard, which is
@@ -116,8 +116,7 @@ ENV PATH=/opt/maas/bin:$PATH \
     HOME=/tmp \
     MAAS_PYTHON_PREFIX=/opt/maas \
     PYTHONDONTWRITEBYTECODE=1 \
-    OMP_NUM_THREADS=1 \
-    HF_HUB_OFFLINE=1
+    OMP_NUM_THREADS=1
 WORKDIR /tmp
 EXPOSE 8000 8001 8002
 USER 65532:65532
