@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -29,16 +30,15 @@ def image(built):
 
 @pytest.fixture(scope="module")
 def repository(image, tmp_path_factory):
-    """A volume that is filled from the image, as by an init container."""
-    folder = tmp_path_factory.mktemp("repository")
+    """The repository of a volume that the image's own program fills, as the init container does."""
+    chosen, volume = tmp_path_factory.mktemp("chosen"), tmp_path_factory.mktemp("volume")
     with Rootfs(image) as root:
         for name in MODELS:
-            shutil.copytree(root / "models" / name, folder / name)
-    for path in [folder, *folder.rglob("*")]:
-        os.chown(path, NOBODY, NOBODY)
-    for path in [folder, *folder.parents[:2]]:
+            (chosen / name).symlink_to(root / "models" / name)
+        subprocess.run([sys.executable, root / "opt/maas/bin/fill", chosen, volume], check=True)
+    for path in volume.parents[:3]:
         path.chmod(0o755)
-    return folder
+    return volume / "models"
 
 
 class Server:
