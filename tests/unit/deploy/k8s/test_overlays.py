@@ -136,6 +136,12 @@ def test_triton_on_gpus_is_started_as_its_image_would() -> None:
     assert set(re.findall(r'"([^"]+)"', entry_point)) <= {*own["command"], *own["args"]}
 
 
+def test_every_object_says_whose_it_is(overlay: str) -> None:
+    """By one label all of the mesh can be listed or deleted, also what components add."""
+    parts = [each["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") for each in documents(overlay)]
+    assert set(parts) == {"maas-mesh"}
+
+
 def test_kubectl_can_keep_what_it_applied(overlay: str) -> None:
     """Each object fits into an annotation of itself, since otherwise `kubectl apply -k` is refused."""
     for document in documents(overlay):
