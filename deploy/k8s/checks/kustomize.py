@@ -36,6 +36,7 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("tls", "mtls", "identity"),
     ("identity", "network-policies", "egress"),
     ("priority-classes",),
+    ("log-levels",),
     ("model-volume",),
     ("gpu", "model-volume"),
 )
