@@ -47,19 +47,21 @@ class Moved:
         configuration: dict[str, Any] = yaml.safe_load(text)
         resources = configuration["static_resources"]
         for each in [configuration["admin"] | {"name": "administration"}, *resources["listeners"]]:
-            _move(each["address"]["socket_address"], ports.get(each["name"]))
+            _move(each["address"]["socket_address"], "127.0.0.1", ports.get(each["name"]))
         for cluster in resources["clusters"]:
             endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-            _move(endpoint["address"]["socket_address"], ports.get(cluster["name"]))
+            # Services by a name, so that it is resolved as in a cluster.
+            host = "localhost" if "cluster_type" in cluster else "127.0.0.1"
+            _move(endpoint["address"]["socket_address"], host, ports.get(cluster["name"]))
         edit(configuration)
         path = self.folder / f"{variant.name}.yaml"
         path.write_text(yaml.safe_dump(configuration))
         return path
 
 
-def _move(address: dict[str, Any], port: int | None) -> None:
+def _move(address: dict[str, Any], host: str, port: int | None) -> None:
     if port is not None:
-        address.update(address="127.0.0.1", port_value=port)
+        address.update(address=host, port_value=port)
 
 
 @contextmanager
