@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from services.mesh import errors
@@ -11,14 +11,14 @@ from services.mesh import errors
 Answer = TypeVar("Answer")
 
 
-async def ask_all(questions: Mapping[str, Coroutine[object, object, Answer]]) -> dict[str, Answer | None]:
+async def ask_all(questions: Mapping[str, Callable[[], Awaitable[Answer]]]) -> dict[str, Answer | None]:
     """The answers by name, None of who does not answer."""
     answers = await asyncio.gather(*(_asked(question) for question in questions.values()))
     return dict(zip(questions, answers, strict=True))
 
 
-async def _asked(question: Coroutine[object, object, Answer]) -> Answer | None:
+async def _asked(question: Callable[[], Awaitable[Answer]]) -> Answer | None:
     try:
-        return await question
+        return await question()
     except errors.Unavailable:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.mesh import errors
 from services.mesh.repository import Fleet, Served
 from services.models.pipelines.asking import ask_all
@@ -15,7 +17,7 @@ async def begin(fleet: Fleet, model: str, version: int, limits: Limits, now: flo
     Raises NotFound, FailedPrecondition with what keeps it from beginning, and Unavailable when a replica is silent.
     """
     replicas = {replica.name: replica for replica in await fleet.replicas()}
-    held = await ask_all({name: replica.held() for name, replica in replicas.items()})
+    held = await ask_all({name: replica.held for name, replica in replicas.items()})
     if not replicas or None in held.values():
         silent = ", ".join(name for name, answer in held.items() if answer is None) or "no replica of Triton"
         raise errors.Unavailable(f"{silent} does not answer", reason="TRITON_UNREACHABLE", retry_after_seconds=1)
@@ -41,7 +43,7 @@ async def begin(fleet: Fleet, model: str, version: int, limits: Limits, now: flo
             reason="VERSION_SERVED",
             metadata={"model": model},
         )
-    before = await ask_all({name: replica.served(model, previous) for name, replica in replicas.items()})
+    before = await ask_all({name: partial(replica.served, model, previous) for name, replica in replicas.items()})
     configuration = await next(iter(replicas.values())).configuration(model)
     return Rollout(
         model=model,

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -80,7 +81,7 @@ class Driver:
         if number != self._number:
             self._number, self._step, self._pause, self._paused_until = number, _Step(self._clock()), 0.0, 0.0
         replicas = {replica.name: replica for replica in await self._fleet.replicas()}
-        asked = await ask_all({name: replica.held() for name, replica in replicas.items()})
+        asked = await ask_all({name: replica.held for name, replica in replicas.items()})
         self._held = {name: None if held is None else _of(record.rollout.model, held) for name, held in asked.items()}
         try:
             if record.rollout.stage is Stage.RUNNING:
@@ -109,7 +110,7 @@ class Driver:
         rollout, step = self._rollout, self._step
         right = {name: replica for name, replica in replicas.items() if self._serves(name, rollout.wanted(name))}
         counts = await ask_all(
-            {name: replica.served(rollout.model, rollout.wanted(name)) for name, replica in right.items()}
+            {name: partial(replica.served, rollout.model, rollout.wanted(name)) for name, replica in right.items()}
         )
         tried, others = Served(), Served()
         for name, served in counts.items():

@@ -77,7 +77,7 @@ class Loading:
     async def _held(self) -> Mapping[str, Sequence[Held] | None]:
         """What each replica has, None of who does not answer. Raises Unavailable when none does."""
         replicas = await self._fleet.replicas()
-        held = await ask_all({replica.name: replica.held() for replica in replicas})
+        held = await ask_all({replica.name: replica.held for replica in replicas})
         if all(answer is None for answer in held.values()):
             raise errors.Unavailable("no replica of Triton answers", reason="TRITON_UNREACHABLE", retry_after_seconds=1)
         return held
