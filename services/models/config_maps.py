@@ -114,6 +114,8 @@ def open_config_maps(kubeconfig: Path | None, namespace: str) -> ConfigMaps:
     """Those of a namespace, "" for that of the pod or of the kubeconfig's context. Raises NotKept."""
     # A fresh one: the client's default may hold another's credentials.
     configuration = client.Configuration()
+    # The next look is the retry.
+    configuration.retries = False
     try:
         if kubeconfig is None:
             config.load_incluster_config(client_configuration=configuration)
