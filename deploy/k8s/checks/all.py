@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deploy.k8s.checks import (
     containers,
+    files,
     labels,
     network,
     ports,
@@ -52,7 +53,8 @@ CHECKS: tuple[Check, ...] = (
     scaling.spread,
     scaling.stable_names,
     references.references,
-    references.sub_paths,
+    files.sub_paths,
+    files.arguments,
     references.objects,
     references.certificates,
     references.unread,

@@ -1,6 +1,6 @@
 """Settings, references, probes, images and the end of pods."""
 
-from tests.unit.deploy.k8s.mutations.table import PRODUCTION, Objects, caught_by
+from tests.unit.deploy.k8s.mutations.table import Objects, caught_by
 
 NLP = "Deployment/nlp (nlp)"
 
@@ -102,6 +102,17 @@ def file_that_the_volume_has_not(objects: Objects) -> None:
     objects.container("Deployment/nlp")["volumeMounts"].append(mount)
 
 
+@caught_by("arguments", "Deployment/gateway (gateway)")
+def variant_of_the_gateway_that_is_not_there(objects: Objects) -> None:
+    objects.variable("Deployment/gateway", "GATEWAY_MTLS")["value"] = "-mtls"
+
+
+@caught_by("arguments", "Deployment/gateway (gateway)")
+def file_that_the_configuration_has_not(objects: Objects) -> None:
+    arguments = objects.container("Deployment/gateway")["args"]
+    arguments[arguments.index("--config-path") + 1] = "/etc/envoy/gateway/envoi.yaml"
+
+
 @caught_by("objects", "Deployment/nlp")
 def account_that_is_not_there(objects: Objects) -> None:
     objects.remove("ServiceAccount/nlp")
@@ -187,9 +198,9 @@ def image_without_a_tag(objects: Objects) -> None:
     objects.container("Deployment/nlp")["image"] = "registry.example:5000/maas-mesh/nlp"
 
 
-@caught_by("images", "Deployment/gateway (gateway)", PRODUCTION)
-def image_of_others_without_a_digest(objects: Objects) -> None:
-    objects.container("Deployment/gateway")["image"] = "envoyproxy/envoy:v1.40.0"
+@caught_by("images", NLP)
+def image_that_must_have_a_digest(objects: Objects) -> None:
+    objects.pinned = True
 
 
 @caught_by("mounts", NLP)
