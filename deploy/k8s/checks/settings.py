@@ -6,12 +6,13 @@ import importlib
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsError
 
 from deploy.k8s.checks.containers import OWN_IMAGES
 from deploy.k8s.checks.environment import contents_of, resolved
@@ -53,10 +54,9 @@ def variable_values(rendering: Rendering) -> Iterator[Problem]:
         texts: dict[str, None] = {}
         for optional in (True, False):
             values = resolved(rendering, container, optional=optional)
-            with tempfile.TemporaryDirectory() as folder:
-                texts |= dict.fromkeys(
-                    _refused(settings, _placed(rendering, workload, container, values, Path(folder)))
-                )
+            with tempfile.TemporaryDirectory() if _in_volumes(container, values) else nullcontext("") as folder:
+                placed = _placed(rendering, workload, container, values, Path(folder)) if folder else values
+                texts |= dict.fromkeys(_refused(settings, placed))
         for text in texts:
             yield Problem(workload.where(container), text)
 
@@ -67,6 +67,8 @@ def _refused(settings: type[BaseSettings], environment: Mapping[str, str | None]
     source.env_vars = {key.lower(): value for key, value in environment.items() if value is not None}
     try:
         _alone(settings)(**source())
+    except SettingsError as error:  # a list or an object that is no JSON
+        yield str(error)
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for each in error.errors(include_url=False, include_input=False):
@@ -88,6 +90,11 @@ def _alone(settings: type[BaseSettings]) -> type[BaseSettings]:
             return (init_settings,)
 
     return Alone
+
+
+def _in_volumes(container: Document, values: Mapping[str, str | None]) -> bool:
+    mounted = [str(each.get("mountPath")) for each in container.get("volumeMounts", [])]
+    return any(PurePosixPath(value).is_relative_to(each) for value in values.values() if value for each in mounted)
 
 
 def _placed(
