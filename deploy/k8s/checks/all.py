@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from deploy.k8s.checks import (
+    bounds,
     containers,
     files,
     labels,
@@ -65,6 +66,7 @@ CHECKS: tuple[Check, ...] = (
     settings.listening,
     settings.backends,
     settings.service_links,
+    bounds.bounds,
     containers.probes,
     containers.probe_services,
     containers.resources,

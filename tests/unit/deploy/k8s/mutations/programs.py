@@ -15,6 +15,26 @@ def variable_of_another_service(objects: Objects) -> None:
     objects.container("Deployment/nlp")["env"].append({"name": "VISION_GALLERY_THREADS", "value": "1"})
 
 
+@caught_by("variables", "Deployment/triton (triton)")
+def misspelt_variable_of_triton(objects: Objects) -> None:
+    objects.variable("Deployment/triton", "TRITON_DRAIN_SECONDS")["name"] = "TRITON_DRAIN_SECOND"
+
+
+@caught_by("variable_values", "Deployment/triton (triton)")
+def words_for_a_number_of_tritons(objects: Objects) -> None:
+    objects.variable("Deployment/triton", "TRITON_DRAIN_SECONDS")["value"] = "five minutes"
+
+
+@caught_by("bounds", "Deployment/preprocessing (preprocessing)")
+def killed_before_it_refuses(objects: Objects) -> None:
+    objects.container("Deployment/preprocessing")["resources"]["limits"]["memory"] = "2Gi"
+
+
+@caught_by("bounds", "Deployment/preprocessing (preprocessing)")
+def more_videos_than_disk(objects: Objects) -> None:
+    objects.container("Deployment/preprocessing")["env"].append({"name": "PREPROCESSING_MAX_VIDEOS", "value": "64"})
+
+
 @caught_by("required_variables", NLP)
 def missing_variable(objects: Objects) -> None:
     variables = objects.container("Deployment/nlp")["env"]
