@@ -15,7 +15,7 @@ import yaml
 from deploy.local.ports import HOST, address
 from deploy.local.settings import REPOSITORY, LocalSettings
 
-RULES = REPOSITORY / "deploy" / "observability" / "rules"
+RULES = tuple(REPOSITORY / "deploy" / "observability" / "rules" / f"{name}.yaml" for name in ("alerts", "objectives"))
 # Five seconds show a demo; what is kept is bounded by time and by size, whichever comes first.
 _INTERVAL, _KEPT_TIME, _KEPT_SIZE = "5s", "24h", "512MB"
 
@@ -62,7 +62,7 @@ def configuration(settings: LocalSettings, services: Iterable[str]) -> str:
     return yaml.safe_dump(
         {
             "global": {"scrape_interval": _INTERVAL, "scrape_timeout": _INTERVAL, "evaluation_interval": _INTERVAL},
-            "rule_files": [str(RULES / "*.yaml")],
+            "rule_files": [str(path) for path in RULES],
             "scrape_configs": jobs,
         },
         sort_keys=False,

@@ -69,7 +69,7 @@ def rule_groups(promised: Objectives) -> list[dict[str, Any]]:
         # Days of samples are added up each time: every few seconds would be dear.
         {"name": "objectives", "interval": "30s", "rules": measured},
         {"name": "budgets", "interval": "30s", "rules": [*burning, *map(_alert, BURNS)]},
-        {"name": "budgets-of-the-period", "interval": "5m", "rules": [left]},
+        {"name": "budgets-of-the-period", "interval": "2m", "rules": [left]},
     ]
 
 

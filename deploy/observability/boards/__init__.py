@@ -1,0 +1,7 @@
+"""The dashboards, each in a module of its own."""
+
+from __future__ import annotations
+
+from deploy.observability.boards import overview, promises, service, streams, triton
+
+BOARDS = (overview.BOARD, service.BOARD, triton.BOARD, streams.BOARD, promises.BOARD)
