@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from deploy.k8s.checks import (
-    bounds,
     containers,
-    files,
     labels,
     network,
     ports,
@@ -54,8 +52,7 @@ CHECKS: tuple[Check, ...] = (
     scaling.spread,
     scaling.stable_names,
     references.references,
-    files.sub_paths,
-    files.arguments,
+    references.sub_paths,
     references.objects,
     references.certificates,
     references.unread,
@@ -66,7 +63,6 @@ CHECKS: tuple[Check, ...] = (
     settings.listening,
     settings.backends,
     settings.service_links,
-    bounds.bounds,
     containers.probes,
     containers.probe_services,
     containers.resources,

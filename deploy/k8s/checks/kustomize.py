@@ -39,6 +39,11 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("log-levels",),
     ("model-volume",),
     ("gpu", "model-volume"),
+    ("tracing",),
+    ("tracing", "network-policies"),
+    ("monitoring",),
+    ("monitoring-operator",),
+    ("tracing", "monitoring-operator", "network-policies"),
 )
 
 

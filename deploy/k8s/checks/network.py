@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import yaml
@@ -86,18 +85,13 @@ def _address(value: str | None) -> Iterator[tuple[str, int]]:
         yield match["host"], int(match["port"])
 
 
-@cache  # most renderings have the same gateway, whose configuration is long
-def _in_file(text: str) -> frozenset[tuple[str, int]]:
+def _in_file(text: str) -> Iterator[tuple[str, int]]:
     """Addresses in a file of YAML or JSON: "host:port", or Envoy's address and port_value."""
     try:
         documents = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError:
-        return frozenset()
-    return frozenset(_in_values(documents))
-
-
-def _in_values(values: list[Any]) -> Iterator[tuple[str, int]]:
-    waiting = list(values)
+        return
+    waiting: list[Any] = documents
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):

@@ -12,8 +12,8 @@ from deploy.k8s.checks.rendering import Document, Problem, Rendering, Workload, 
 # A Certificate's Secret has these.
 _CERTIFICATE_KEYS = ("tls.crt", "tls.key", "ca.crt")
 _SYSTEM_PRIORITIES = frozenset({"system-cluster-critical", "system-node-critical"})
-# Read by others than our pods: Grafana's side-car takes ConfigMaps with this label.
-_READ_ELSEWHERE = "grafana_dashboard"
+# Read by others than our pods: side-cars of Grafana and Prometheus take ConfigMaps with these labels.
+_READ_ELSEWHERE = frozenset({"grafana_dashboard", "prometheus_rules"})
 _REMEDY = "render it, or list it in checks/brought.py and deploy/README.md"
 _REFERENCES = (("configMap", "ConfigMap"), ("secret", "Secret"))
 
@@ -99,6 +99,30 @@ def _items(source: Document, kind: str, wanted: str, where: str) -> Iterator[Use
         yield Use(kind, wanted, item.get("key"), where, optional)
 
 
+def sub_paths(rendering: Rendering) -> Iterator[Problem]:
+    """A file that is mounted alone (subPath) is in the volume: else an empty directory would stand there."""
+    for workload in rendering.workloads:
+        volumes = {volume.get("name"): volume for volume in workload.pod.get("volumes", [])}
+        for container in workload.all_containers:
+            for mount in container.get("volumeMounts", []):
+                files = _files(rendering, volumes.get(mount.get("name"), {}))
+                if mount.get("subPath") and files is not None and mount["subPath"] not in files:
+                    yield Problem(
+                        workload.where(container),
+                        f"mounts {mount['subPath']!r} of {mount.get('name')!r}, which has {', '.join(sorted(files))}",
+                    )
+
+
+def _files(rendering: Rendering, volume: Document) -> frozenset[str] | None:
+    """What lies in a volume; None where nobody can tell."""
+    for field, kind, key in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")):
+        if field in volume:
+            if "items" in volume[field]:
+                return frozenset(item.get("path", "") for item in volume[field]["items"])
+            return keys_of(rendering, kind, volume[field].get(key, ""))
+    return None
+
+
 def objects(rendering: Rendering) -> Iterator[Problem]:
     """ServiceAccounts, claims and classes that pods name are there."""
     for workload in rendering.workloads:
@@ -150,6 +174,6 @@ def unread(rendering: Rendering) -> Iterator[Problem]:
         ("Secret", at(issuer, "spec", "ca").get("secretName")) for issuer in rendering.of("Issuer", "ClusterIssuer")
     }
     for document in rendering.of("ConfigMap", "Secret"):
-        elsewhere = _READ_ELSEWHERE in at(document, "metadata", "labels")
+        elsewhere = _READ_ELSEWHERE & at(document, "metadata", "labels").keys()
         if not elsewhere and (document["kind"], name(document)) not in used | issued:
             yield Problem(reference(document), "is read by no pod: mount it, or remove it")
