@@ -138,8 +138,10 @@ def _service(name: str, settings: LocalSettings, own: Ports) -> Process:
     if name == "router":
         environment["ROUTER_STORE_URL"] = f"sqlite:///{settings.run / 'router' / 'state.sqlite'}"
         # It tells the health and the contract of the whole mesh; that one it does not call.
-        environment["ROUTER_MODELS_ADDRESS"] = address(ports.models)
+        environment["ROUTER_MODELS_ADDRESS"] = _either(ports, "models")
     if name == "models":
+        # A twin that does not run is no replica that misses a model.
+        environment["MODELS_TRITON_ADDRESS"] = address(ports.triton_grpc)
         environment |= {"MODELS_STATE": "files", "MODELS_STATE_DIRECTORY": str(settings.run / "rollouts")}
     if name == "vision":
         environment |= gallery_environment(settings.run / "gallery")

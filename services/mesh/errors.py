@@ -121,6 +121,11 @@ class Unavailable(MeshError):
 
     default_reason = "UNAVAILABLE"
 
+    @classmethod
+    def draining(cls, text: str) -> Unavailable:
+        """The server stops; another one, which takes its place, can be asked at once."""
+        return cls(text, reason="DRAINING", retry_after_seconds=0.1)
+
 
 class DeadlineExceeded(MeshError):
     """The time that the caller gave is over."""

@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 
 from services.mesh import errors, timing
 from services.mesh.call import Call, Context, begin
+from services.mesh.draining import Draining
 from services.mesh.instruments import DIRECTION, METHOD, STREAM_MESSAGES
 from services.mesh.status import to_status
 
@@ -155,12 +156,12 @@ def _reader(handler: Any, method: str, idle_seconds: float) -> Callable[[Any, Ca
     return every if handler.request_streaming else one
 
 
-def errors_to_status(default_deadline_seconds: float, longest_call_seconds: float) -> Around:
+def errors_to_status(default_deadline_seconds: float, longest_call_seconds: float, draining: Draining) -> Around:
     """Domain errors become statuses with details; anything else INTERNAL, logged here and not shown to the caller.
 
     A call whose client set no deadline gets the default one, or the longest when its client sends a stream; none may
     take longer. The handler is stopped a little before the deadline, since at the deadline itself gRPC answers
-    with a bare status.
+    with a bare status; draining does the same before the server's own end.
     """
 
     @asynccontextmanager
@@ -169,7 +170,7 @@ def errors_to_status(default_deadline_seconds: float, longest_call_seconds: floa
         default = longest_call_seconds if call.sends_stream else default_deadline_seconds
         seconds = default if remaining is None else min(max(0.0, remaining), longest_call_seconds)
         try:
-            async with asyncio.timeout(seconds - min(_ANSWER_SECONDS, seconds / 20)):
+            async with draining.limited(seconds - min(_ANSWER_SECONDS, seconds / 20)):
                 yield
         except errors.MeshError as error:
             await _abort(call, error)

@@ -21,6 +21,7 @@ from services.mesh.access import access_log
 from services.mesh.background import background
 from services.mesh.call import Context
 from services.mesh.deadline import Deadline
+from services.mesh.draining import Draining
 from services.mesh.reflection import add_reflection
 from services.mesh.settings import ServiceSettings
 
@@ -70,6 +71,7 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
 
     Its times are derived in deploy/drain.py. Gives the port it listens on. Raises AddressTaken.
     """
+    draining = Draining()
     server = grpc.aio.server(
         interceptors=[
             interceptors.Interceptor(
@@ -79,7 +81,9 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
                     ),
                     tracing.timed,
                     access_log(),
-                    interceptors.errors_to_status(settings.default_deadline_seconds, settings.longest_call_seconds),
+                    interceptors.errors_to_status(
+                        settings.default_deadline_seconds, settings.longest_call_seconds, draining
+                    ),
                 ),
                 settings.stream_idle_seconds,
             )
@@ -120,6 +124,7 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
         await asyncio.sleep(settings.notice_seconds)
         for servicer in servicers:
             servicer.drain()
+        draining.begin(settings.drain_seconds)
         await server.stop(settings.drain_seconds)
 
 

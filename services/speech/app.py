@@ -49,13 +49,19 @@ def servicer(
     schedule = Schedule(recognizers)
     instruments.QUEUE_WAITING.ask(schedule, lambda schedule: [(schedule.waiting, {instruments.QUEUE: "speech"})])
     live = LiveRecognizer(transcriber, preprocessor, schedule, max_live_streams=max_live_streams)
+    commands = CommandRecognizer(inference)
+
+    def drain() -> None:
+        live.drain()
+        commands.drain()
+
     implementation = SpeechServicer(
         models,
         preprocessor,
         recordings=RecordingRecognizer(transcriber, preprocessor, schedule),
         live=live,
         synthesizer=Synthesizer(inference, preprocessor),
-        commands=CommandRecognizer(inference),
+        commands=commands,
         speakers=SpeakerEncoder(inference, preprocessor),
     )
     return Servicer(
@@ -63,5 +69,5 @@ def servicer(
         speech_pb2_grpc.add_SpeechServiceServicer_to_server,
         implementation,
         models.ready,
-        drain=live.drain,
+        drain=drain,
     )

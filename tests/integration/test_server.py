@@ -11,6 +11,7 @@ from maas.nlp.v1 import nlp_pb2_grpc
 from services.mesh.server import LIVENESS, AddressTaken, Servicer, serving
 from services.mesh.settings import ServiceSettings
 from services.mesh.testing import serve
+from tests.failure import failure
 
 NLP = "maas.nlp.v1.NlpService"
 
@@ -88,6 +89,44 @@ async def test_a_stopping_server_finishes_what_it_began():
         implementation.leave.set()
         assert await running == pb.GetNlpConfigResponse()
         await stopping
+
+
+async def test_a_stopping_server_still_answers_who_has_not_heard_of_it():
+    """From SIGTERM on it says NOT_SERVING, and new calls are answered for the notice's time."""
+    implementation = Nlp()
+    implementation.leave.set()
+    settings = ServiceSettings(
+        listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0", drain_seconds=10, notice_seconds=3
+    )
+    server = serving([servicer(implementation)], settings)
+    port = await server.__aenter__()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NLP), timeout=10)
+        while (await watch.read()).status != health_pb2.HealthCheckResponse.SERVING:
+            pass
+        stopping = asyncio.create_task(server.__aexit__(None, None, None))
+        while (await watch.read()).status != health_pb2.HealthCheckResponse.NOT_SERVING:
+            pass
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as late:
+            answer = await nlp_pb2_grpc.NlpServiceStub(late).GetNlpConfig(pb.GetNlpConfigRequest())
+        assert answer == pb.GetNlpConfigResponse()
+        assert not stopping.done()
+        await stopping
+
+
+async def test_a_call_that_outlasts_the_drain_is_told_why_it_ends():
+    """It fails with UNAVAILABLE and DRAINING before the server cuts it off, so that its caller asks another one."""
+    implementation = Nlp()
+    settings = ServiceSettings(listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0", drain_seconds=1)
+    server = serving([servicer(implementation)], settings)
+    port = await server.__aenter__()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = nlp_pb2_grpc.NlpServiceStub(channel).GetNlpConfig(pb.GetNlpConfigRequest(), timeout=60)
+        await asyncio.wait_for(implementation.entered.wait(), 5)
+        await server.__aexit__(None, None, None)
+        code, info, _, retry = await failure(call)
+    assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert retry.HasField("retry_delay")
 
 
 async def test_two_servers_cannot_share_an_address():

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.ports import SPEECH_WINDOW, Preprocessor, SoundEnd, SoundPiece
 from services.speech.pipelines.commands.plan import Answer, CommandPlan, End, NoCommand, Speech, Unrecognized, Woken
@@ -33,7 +34,8 @@ async def listen(
 ) -> AsyncGenerator[Answer, None]:
     """What happens in a stream of sound, in order; the last answer is End.
 
-    Raises what preprocessing and inference raise.
+    Raises what preprocessing and inference raise, and Unavailable with the reason DRAINING when the server stops and
+    nobody is in the middle of a command.
     """
     stream = _Stream(plan, recognizer, deadline)
     events = preprocessor.stream_audio(
@@ -53,6 +55,9 @@ async def listen(
                 async for answer in stream.finish():
                     yield answer
                 yield End(event.duration_seconds)
+                return
+            if recognizer.draining and not stream.busy:
+                raise errors.Unavailable.draining("this server stops: go on with another one")
 
 
 class _Stream:
@@ -75,6 +80,11 @@ class _Stream:
         # Probabilities of the windows that begin in the samples kept.
         self._windows: dict[int, float] = {}
         self._heard_windows = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody speaks, or is awaited to after the wake word."""
+        return self._speaking or self._woken is not None
 
     async def hear(self, piece: SoundPiece) -> AsyncIterator[Answer]:
         """The next piece."""

@@ -59,6 +59,16 @@ class CommandRecognizer:
 
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether streams are to end as soon as nobody is in the middle of a command."""
+        return self._draining
+
+    def drain(self) -> None:
+        """The server stops."""
+        self._draining = True
 
     async def prepare(
         self, grammar: Grammar, card: ModelCard, *, min_confidence: float, at: str, deadline: Deadline

@@ -214,10 +214,8 @@ class LiveStream:
             elif isinstance(work, ChangeLanguage):
                 self._reader.change_language(work.language)
             elif work is None:
-                raise errors.Unavailable(
-                    "this server stops: go on with another one from where the last answer said",
-                    reason="DRAINING",
-                    retry_after_seconds=0.1,
+                raise errors.Unavailable.draining(
+                    "this server stops: go on with another one from where the last answer said"
                 )
             elif self._incoming.failure:
                 raise self._incoming.failure

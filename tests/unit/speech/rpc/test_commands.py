@@ -74,7 +74,7 @@ async def speech(*cards):
     add = speech_pb2_grpc.add_SpeechServiceServicer_to_server
     async with serve(Servicer("maas.speech.v1.SpeechService", add, servicer)) as channel:
         stub = speech_pb2_grpc.SpeechServiceStub(channel)
-        stub.inference = inference
+        stub.inference, stub.commands = inference, servicer._commands
         yield stub
 
 
@@ -311,3 +311,27 @@ async def test_messages_out_of_order(messages, says):
             await received(stub.StreamingRecognizeCommand(iter(requests), timeout=10))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert says in caught.value.details()
+
+
+@pytest.mark.parametrize("word", ["", "alexa"])
+async def test_draining(word):
+    """A server that stops lets a command be finished, and then tells clients to go elsewhere."""
+    spoken = [(WORD, 20), (QUIET, 3)] if word else []
+    before, after = sound(*spoken, (TIMER, 20)), sound((TIMER, 20), (QUIET, 200))
+    config, seen = pb.StreamingRecognizeCommandConfig(grammar=GRAMMAR, wake_word=word), []
+    async with speech() as stub:
+
+        async def requests():
+            yield pb.StreamingRecognizeCommandRequest(config=config)
+            yield pb.StreamingRecognizeCommandRequest(audio_content=before)
+            while not any(response.HasField("speech_event") for response in seen):
+                await asyncio.sleep(0.01)
+            stub.commands.drain()
+            for begin in range(0, len(after), WINDOW * 4):
+                yield pb.StreamingRecognizeCommandRequest(audio_content=after[begin : begin + WINDOW * 4])
+            await asyncio.Event().wait()
+
+        code, info, _, retry = await failure(received(stub.StreamingRecognizeCommand(requests(), timeout=10), seen))
+    assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert retry.HasField("retry_delay")
+    assert "command" in kinds(seen)
