@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from services.mesh import instruments
+from services.mesh import instruments, timing
 from services.mesh.call import Call
 from services.mesh.interceptors import Around, outcome
 
@@ -77,4 +77,7 @@ def _line(call: Call, code: str, seconds: float) -> dict[str, object]:
         said |= {"messages_in": call.messages_in, "messages_out": call.messages_out}
     if call.models:
         said["models"] = sorted(call.models)
+    clock = timing.current()
+    if clock is not None and (stages := clock.stages()):
+        said["stages"] = {name: round(spent * 1000, 1) for name, spent in stages.items()}
     return said

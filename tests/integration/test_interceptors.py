@@ -8,12 +8,14 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from opentelemetry.trace import SpanKind, StatusCode
+from structlog.testing import capture_logs
 
 from services.mesh import errors
 from services.mesh.client import trace_metadata
 from services.mesh.priority import is_low_priority, low_priority
 from services.mesh.server import Servicer
 from services.mesh.testing import serve
+from services.mesh.timing import Stage, stage
 from tests.failure import failure
 
 SERVICE = "maas.test.v1.Echo"
@@ -247,6 +249,31 @@ async def test_leaving_a_stream_early_closes_its_span(spans):
         await asyncio.wait_for(implementation.cancelled.wait(), 5)
         span = await server_span(spans)
     assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_is_one_line_in_the_log(kind):
+    """Sizes and times, the messages of a stream, and for what was waited; whatever the kind."""
+
+    async def act(_):
+        with stage(Stage.CALL):
+            await asyncio.sleep(0.001)
+
+    with capture_logs() as lines:
+        async with echo(act) as (channel, _):
+            answers = await call(channel, kind)
+    (line,) = [line for line in lines if line["event"] == "call"]
+    assert line.pop("milliseconds") >= line.pop("stages")["call"] > 0
+    messages = {} if kind == "unary_unary" else {"messages_in": 1, "messages_out": len(answers)}
+    assert line == {
+        "event": "call",
+        "log_level": "info",
+        "method": f"{SERVICE}/{kind}",
+        "code": "OK",
+        "bytes_in": len(b"request"),
+        "bytes_out": sum(map(len, answers)),
+        **messages,
+    }
 
 
 class Reads:
