@@ -104,6 +104,9 @@ bench-speech: build ## measure live speech: delays, words taken back, and how ma
 bench-router: build ## measure the router: graphs beside direct calls, items through a stream, a service killed at load
 	@$(BIN)/python -m tests.bench.graphs
 
+bench-telemetry: build tracing-ui ## measure what traces cost: a service that records them beside one that does not
+	@$(BIN)/python -m tests.bench.telemetry
+
 bench-gallery: install ## measure the gallery of faces: time and memory by size, and how often the nearest face is found
 	@$(BIN)/python -m tests.bench.gallery
 
@@ -124,4 +127,4 @@ clean: ## remove what was built here; downloads stay in the cache
 	@rm -rf $(BUILD)
 	@find protos -name '*_pb2*' -delete
 
-.PHONY: help demo up install protos models manifests images build test test-tools test-k8s test-images check bench bench-language bench-vision bench-speech bench-router bench-gallery fuzz lock release-protos clean tracing-ui prometheus
+.PHONY: help demo up install protos models manifests images build test test-tools test-k8s test-images check bench bench-language bench-vision bench-speech bench-router bench-telemetry bench-gallery fuzz lock release-protos clean tracing-ui prometheus

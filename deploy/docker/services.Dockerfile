@@ -12,7 +12,7 @@
 #   settings  <SERVICE>_* as in services/<service>/settings.py. Addresses have no default: set
 #             <SERVICE>_LISTEN_ADDRESS=0.0.0.0:8000 (gRPC) and <SERVICE>_METRICS_ADDRESS=0.0.0.0:9090 (/metrics).
 #             *_PREPROCESSING_ADDRESS=in-process needs the decoders, which only preprocessing's image has
-#   health    grpc.health.v1 on the gRPC port; the service name "" follows readiness
+#   health    grpc.health.v1 on the gRPC port: the service "" is ready or not, "liveness" is what its name says
 #   signals   Python is process 1: SIGTERM drains for <SERVICE>_DRAIN_SECONDS and ends with 0
 ARG BASE=python:3.11.14-slim-bookworm
 ARG SERVICE

@@ -1,7 +1,7 @@
 """`python -m deploy.k8s render`: writes the rendered files of the manifests, and every overlay to .build/k8s.
 
 With --check it writes nothing and fails when a committed file is stale. `python -m deploy.k8s check` renders every
-overlay and combination of components, and says what is wrong with them.
+overlay and combination of components, or overlays of yours, and says what is wrong with them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     render = commands.add_parser("render", help="render the gateway's configuration and every overlay")
     render.add_argument("--check", action="store_true", help="only say which committed files are stale")
-    commands.add_parser("check", help="check every overlay and combination of components")
+    check = commands.add_parser("check", help="check every overlay and combination of components")
+    check.add_argument("folder", nargs="*", type=Path, help="check these overlays of yours, digests included, instead")
     asked = parser.parse_args(arguments)
-    return check_manifests() if asked.command == "check" else _render(check=asked.check)
+    return check_manifests(asked.folder) if asked.command == "check" else _render(check=asked.check)
 
 
 def _render(*, check: bool) -> int:

@@ -88,11 +88,11 @@ def run(
         others: list[Future[None]] = []
         if not only or server.name in only:
             others.append(pool.submit(_server, server, places, fetcher, progress))
-        fetched = [pool.submit(_fetch, one, fetcher, progress) for one in plans]
+        fetched = [[pool.submit(_fetch, each, fetcher, progress) for each in one.versions] for one in plans]
         if not only or "samples" in only:
             others.append(pool.submit(_samples, places, fetcher, progress))
         for one, files in zip(plans, fetched, strict=True):
-            _build(one, files.result(), places, progress)
+            _build(one, [each.result() for each in files], places, progress)
         for other in others:
             other.result()
     finally:
@@ -101,10 +101,10 @@ def run(
 
 @dataclass(frozen=True)
 class Plan:
-    """A model with its builder and checked options, and its two directories in the cache.
+    """A version of a model with its builder and checked options, and its two directories in the cache.
 
     weights: what the builder made, kept under a key of what goes into it; target: the model's folder, made anew at once
-    when its configuration or its code changes.
+    when its configuration or its code changes. older: the versions before, which lie in the same folder.
     """
 
     model: Model
@@ -113,11 +113,17 @@ class Plan:
     code: Path | None
     weights: Path
     target: Path
+    older: tuple[Plan, ...] = ()
+
+    @property
+    def versions(self) -> tuple[Plan, ...]:
+        """All of them, the oldest first."""
+        return (*self.older, self)
 
 
 def plan(model: Model, places: Places) -> Plan:
     """Find and check the builder of a model, and the keys under which the results are kept."""
-    where = f"{model.name}.yaml"
+    where = model.file
     builder = builders.find(model.builder.name, where)
     options = validated(builder.Options, model.builder.options(), where, "builder.")
     code = places.code / "models" / model.runtime.code / "model.py" if model.runtime.code else None
@@ -138,6 +144,9 @@ def plan(model: Model, places: Places) -> Plan:
     whole = hashlib.sha256(f"{weights.hexdigest()} {json.dumps(facts, sort_keys=True)}".encode())
     for path in [HERE / "render.py", *([code] if code else [])]:
         whole.update(path.read_bytes())
+    older = tuple(plan(each, places) for each in model.older)
+    for each in older:
+        whole.update(each.target.name.encode())
     return Plan(
         model=model,
         builder=builder,
@@ -145,6 +154,7 @@ def plan(model: Model, places: Places) -> Plan:
         code=code,
         weights=places.cache / "weights" / f"{model.name}-{weights.hexdigest()[:16]}",
         target=places.cache / "models" / f"{model.name}-{whole.hexdigest()[:16]}",
+        older=older,
     )
 
 
@@ -188,37 +198,60 @@ def _fetch(one: Plan, fetcher: Fetcher, progress: Progress) -> dict[str, Path]:
     return files
 
 
-def _build(one: Plan, files: dict[str, Path], places: Places, progress: Progress) -> None:
+def _build(one: Plan, files: list[dict[str, Path]], places: Places, progress: Progress) -> None:
+    """files: the source files of each version."""
     model = one.model
     words = "found in the cache"
-    if not one.weights.is_dir():
-        words = "built"
-        progress.step(model.name, "building")
-        with atomic_directory(one.weights) as draft:
-            (draft / "1").mkdir()
-            work = builders.Work(one.options, files, draft / "1", functools.partial(progress.step, model.name))
-            try:
-                metrics = one.builder.build(work)
-            except builders.BuildError as error:
-                message = f"{model.name}: {error}"
-                raise builders.BuildError(message) from error
-            (draft / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    for each, sources in zip(one.versions, files, strict=True):
+        if not each.weights.is_dir():
+            words = "built"
+            _make_weights(each, sources, progress)
     if not one.target.is_dir():
         words = "built"
         with atomic_directory(one.target) as draft:
-            shutil.copytree(one.weights / "1", draft / "1", copy_function=link_or_copy)
-            if one.code:
-                shutil.copyfile(one.code, draft / "1" / "model.py")
+            for each in one.versions:
+                folder = draft / str(each.model.version)
+                shutil.copytree(each.weights / "1", folder, copy_function=link_or_copy)
+                if each.code:
+                    shutil.copyfile(each.code, folder / "model.py")
+                _add_gpu_files(folder, each.model)
             metrics = json.loads((one.weights / "metrics.json").read_text(encoding="utf-8"))
-            _write_configs(draft, model, read_labels(model, files), metrics)
+            _write_configs(draft, model, read_labels(model, files[-1]), metrics)
     if model.note:
         words = f"{words}; {model.note}"
     link(places.output / "models" / model.name, one.target)
-    for name, file in model.assets.items():
-        link(places.output / "assets" / name, files[file])
-    for name, file in model.built_assets.items():
-        link(places.output / "assets" / name, one.weights / "1" / file)
+    for each, sources in zip(one.versions, files, strict=True):
+        for name, file in each.model.assets.items():
+            link(places.output / "assets" / name, sources[file])
+        for name, file in each.model.built_assets.items():
+            link(places.output / "assets" / name, each.weights / "1" / file)
     progress.end(model.name, words)
+
+
+def _make_weights(one: Plan, files: dict[str, Path], progress: Progress) -> None:
+    """What the builder makes, always under 1: which version it is to be does not matter to it."""
+    name = one.model.name
+    progress.step(name, "building")
+    with atomic_directory(one.weights) as draft:
+        (draft / "1").mkdir()
+        work = builders.Work(one.options, files, draft / "1", functools.partial(progress.step, name))
+        try:
+            metrics = one.builder.build(work)
+        except builders.BuildError as error:
+            message = f"{name}: {error}"
+            raise builders.BuildError(message) from error
+        (draft / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+
+
+def _add_gpu_files(folder: Path, model: Model) -> None:
+    """folder: of the version."""
+    from deploy.models import render  # noqa: PLC0415 - imports Triton's protobuf, which a run without builds can spare
+
+    if isinstance(model.gpu, VllmGpu):
+        (folder / "model.json").write_text(render.vllm_engine(model.gpu), encoding="utf-8")
+    if isinstance(model.gpu, TorchGpu) and not (folder / "model.pt").is_file():
+        message = f"{model.name}: the builder made no model.pt, which pytorch serves on a GPU."
+        raise builders.BuildError(message)
 
 
 def _write_configs(folder: Path, model: Model, labels: Labels, metrics: dict[str, float]) -> None:
@@ -227,11 +260,6 @@ def _write_configs(folder: Path, model: Model, labels: Labels, metrics: dict[str
     (folder / "config.pbtxt").write_text(render.config(model, labels, metrics), encoding="utf-8")
     (folder / "configs").mkdir()
     (folder / "configs" / "gpu.pbtxt").write_text(render.gpu_config(model, labels, metrics), encoding="utf-8")
-    if isinstance(model.gpu, VllmGpu):
-        (folder / "1" / "model.json").write_text(render.vllm_engine(model.gpu), encoding="utf-8")
-    if isinstance(model.gpu, TorchGpu) and not (folder / "1" / "model.pt").is_file():
-        message = f"{model.name}: the builder made no model.pt, which pytorch serves on a GPU."
-        raise builders.BuildError(message)
 
 
 def _server(server: Server, places: Places, fetcher: Fetcher, progress: Progress) -> None:

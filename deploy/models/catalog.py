@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from deploy.models.gpu import Gpu, Served
 from services.mesh.drift.measures import Measure
@@ -122,9 +132,14 @@ class LabelsFile(_Frozen):
 
 
 class Model(_Frozen):
-    """One catalog entry: everything that is known about a model before it is built."""
+    """One catalog entry: everything that is known about a model before it is built.
+
+    A further version is an entry of its own, NAME.VERSION.yaml. Services know the newest only; those before it are kept
+    in the repository for as long as their files are in the catalog, so that a rollout can begin and go back.
+    """
 
     name: Name
+    version: int = Field(1, ge=1, description="the version's folder in Triton's repository; `maas models rollout`")
     task: Name | None = Field(None, description="what services find it by; none for the canary")
     other_tasks: list[Name] = Field(
         default_factory=list, description="what the model does beside its task, with other outputs"
@@ -220,6 +235,24 @@ class Model(_Frozen):
             raise ValueError(message)
         return self
 
+    _older: tuple[Model, ...] = PrivateAttr(())
+
+    @property
+    def older(self) -> tuple[Model, ...]:
+        """The versions before, the oldest first."""
+        return self._older
+
+    @property
+    def file(self) -> str:
+        """Its file's name in the catalog."""
+        return f"{self.name}.yaml" if self.version == 1 else f"{self.name}.{self.version}.yaml"
+
+    def following(self, older: Iterable[Model]) -> Model:
+        """This version, with those before it."""
+        found = self.model_copy()
+        found._older = tuple(older)  # noqa: SLF001 - its own
+        return found
+
     def shares_language(self, other: Model) -> bool:
         """Whether a text could be for both; a model that is not about language is for all."""
         return not self.languages or not other.languages or bool({*self.languages} & {*other.languages})
@@ -264,24 +297,36 @@ class Samples(_Frozen):
 
 
 def load_catalog(directory: Path) -> list[Model]:
-    """Read every *.yaml of `directory`, in order of name. Raises CatalogError."""
+    """Read every *.yaml of `directory`: the newest version of each model, in order of name. Raises CatalogError."""
     paths = sorted(directory.glob("*.yaml"))
     if not paths:
         message = f"{directory} holds no catalog file (*.yaml)."
         raise CatalogError(message)
-    models: list[Model] = []
+    versions: dict[str, list[Model]] = {}
     for path in paths:
         model = _rooted(load(path, Model), path.parent)
-        if model.name != path.stem:
-            message = f"{path.name}: name: is {model.name!r} but must be the file's name, {path.stem!r}."
+        if model.file != path.name:
+            message = f"{path.name}: name: is {model.name!r} in version {model.version}, whose file is {model.file!r}."
             raise CatalogError(message)
-        for other in models:
+        versions.setdefault(model.name, []).append(model)
+    models = [_newest(each) for each in versions.values()]
+    for index, model in enumerate(models):
+        for other in models[:index]:
             if model.default and other.default and model.task == other.task and model.shares_language(other):
-                message = f"{path.name}: default: {other.name}.yaml is the default of {model.task} already."
+                message = f"{model.file}: default: {other.file} is the default of {model.task} already."
                 raise CatalogError(message)
-        models.append(model)
     _check_stand_ins(models)
     return models
+
+
+def _newest(versions: list[Model]) -> Model:
+    """The newest version of a model, which knows the others."""
+    *older, newest = sorted(versions, key=lambda model: model.version)
+    for model in older:
+        if model.task != newest.task:
+            message = f"{newest.file}: task: is {newest.task}, in {model.file} {model.task}: name another model."
+            raise CatalogError(message)
+    return newest.following(older)
 
 
 def _check_stand_ins(models: list[Model]) -> None:

@@ -45,8 +45,7 @@ def card(model: Model, labels: Labels, metrics: dict[str, float]) -> dict[str, A
 def config(model: Model, labels: Labels, metrics: dict[str, float]) -> str:
     """The text of config.pbtxt for the embedded server, whose backends are ours."""
     message = _common(model, card(model, labels, metrics) | _pace(model))
-    if not model.runtime.decoupled:  # whose many responses say by themselves when they came
-        message.output.append(_tensor(EXECUTION, model_config_pb2.ModelOutput))
+    message.output.append(_tensor(EXECUTION, model_config_pb2.ModelOutput))
     for tensor in message.input:
         # Our onnxruntime backend gets each request's tensors apart and pads them itself.
         tensor.allow_ragged_batch = model.runtime.pad_sequences

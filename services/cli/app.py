@@ -7,6 +7,8 @@ from importlib import import_module
 
 import typer
 
+from services.cli.times import offer
+
 _MESH, _SERVICES, _COMPOSED = "Run the mesh", "Call a service", "Compose and discover"
 _KUBERNETES = "On Kubernetes"
 
@@ -40,6 +42,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         module_name, panel = COMMANDS[name]
         module = import_module(f"services.cli.{module_name}")
         if hasattr(module, "app"):
+            offer(module.app)
             root.add_typer(module.app, name=name, rich_help_panel=panel)
         else:
             root.command(name, rich_help_panel=panel)(getattr(module, name))
@@ -48,7 +51,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 _ABOUT = """Typed language, vision and speech services on one address.
 
-Every call takes --json (the answer as JSON on standard output, nothing else), --address and --timeout.
+Every call takes --json (the answer as JSON on standard output, nothing else), --address, --timeout and --timing.
 Exit codes: 0 done, 1 the call failed, 2 wrong usage.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,9 +14,10 @@ import grpc
 import typer
 from google.protobuf.message import Message
 
-from services.cli import traces
+from services.cli import times, traces
 from services.cli.failure import explain
 from services.cli.output import errors, milliseconds
+from services.client.server_timing import REQUEST_KEY, Entry, read
 
 Answer = TypeVar("Answer", bound=Message)
 Request = TypeVar("Request", bound=Message)
@@ -32,13 +33,14 @@ class Call:
     """A call that was made.
 
     trace_id: "" when none is recorded. seconds: from the request's first byte to the answer's last. first_seconds: to
-    the first answer of a stream, if there was one.
+    the first answer of a stream, if there was one. times: where the time went, if that was asked for and told.
     """
 
     method: str
     trace_id: str
     seconds: float
     first_seconds: float | None = None
+    times: Sequence[Entry] = ()
 
 
 @dataclass
@@ -69,7 +71,8 @@ class Mesh:
                 call = cast("grpc.Call", error)
                 raise
             finally:
-                self.calls.append(Call(method, traces.trace_id(call), time.perf_counter() - begin))
+                took = time.perf_counter() - begin
+                self.calls.append(Call(method, traces.trace_id(call), took, times=_times(call)))
         return found
 
     @contextmanager
@@ -112,10 +115,16 @@ class Mesh:
                 yield answers()
             finally:
                 call.cancel()
-                self.calls.append(replace(made, trace_id=traces.trace_id(call), seconds=time.perf_counter() - begin))
+                took = time.perf_counter() - begin
+                self.calls.append(replace(made, trace_id=traces.trace_id(call), seconds=took, times=_times(call)))
 
     def _named(self, metadata: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        return (*metadata, ("maas-tenant", self.tenant)) if self.tenant else metadata
+        tenant = (("maas-tenant", self.tenant),) if self.tenant else ()
+        return (*metadata, *tenant, *(((REQUEST_KEY, "1"),) if times.wanted() else ()))
+
+
+def _times(call: grpc.Call) -> list[Entry]:
+    return read([*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())]) if times.wanted() else []
 
 
 def _serialize(message: Message) -> bytes:
@@ -177,3 +186,7 @@ def _footer(mesh: Mesh) -> None:
             told.append(traces.link(ui, call.trace_id) if ui else f"trace {call.trace_id}")
         # Unbroken, so that a terminal still knows the link as one.
         errors().print(" · ".join(told), style="dim", soft_wrap=True)
+        if call.times:
+            errors().print(times.draw(call.times, call.seconds))
+        elif times.wanted():
+            errors().print("the mesh did not tell where the time went", style="dim")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-_PANEL = "Every call"
+PANEL = "Every call"
 
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
@@ -36,14 +36,14 @@ Address = Annotated[
         metavar="HOST:PORT",
         help="Where the mesh is. Without it: 127.0.0.1 and $MAAS_PORT, or 8080.",
         show_default=False,
-        rich_help_panel=_PANEL,
+        rich_help_panel=PANEL,
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.001, metavar="SECONDS", help="Give up after so long.", rich_help_panel=_PANEL)
+    float, typer.Option(min=0.001, metavar="SECONDS", help="Give up after so long.", rich_help_panel=PANEL)
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="Print the answer as JSON, and nothing else.", rich_help_panel=_PANEL)
+    bool, typer.Option("--json", help="Print the answer as JSON, and nothing else.", rich_help_panel=PANEL)
 ]
 Model = Annotated[str, typer.Option(metavar="NAME", help="Which model; `maas models` lists them.")]
 Video = Annotated[typer.FileBinaryRead, typer.Argument(metavar="VIDEO", help="A video file; - reads standard input.")]

@@ -7,7 +7,7 @@ import os
 import uuid
 from functools import cache
 
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 _PACKAGE = "maas-mesh"
 # Variables that a manifest fills from Kubernetes' downward API.
@@ -29,9 +29,9 @@ def resource(service: str) -> Resource:
     to these, and says better what it names as well; only the name stays ours.
     """
     found = {name: os.environ[variable] for variable, name in _KUBERNETES.items() if os.environ.get(variable)}
-    return Resource({"service.instance.id": _instance(), **_version(), **found}).merge(
-        Resource.create({"service.name": service})
-    )
+    ours = Resource({"service.instance.id": _instance(), **_version(), **found})
+    given = OTELResourceDetector().detect()
+    return Resource.create().merge(ours).merge(given).merge(Resource({"service.name": service}))
 
 
 @cache

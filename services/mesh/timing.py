@@ -13,7 +13,6 @@ graph's nodes run side by side, so theirs are told apart: `node.hear;dur=...;sta
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,15 +22,12 @@ from enum import IntEnum
 
 from opentelemetry import propagate
 
+from services.client.server_timing import ANSWER_KEY, REQUEST_KEY, Entry, read
 from services.mesh.context import holding
 
-KEY = "maas-timing"
-TRAILER = "server-timing"
-_ASKED = ((KEY, "1"),)
+_ASKED = ((REQUEST_KEY, "1"),)
 # gRPC bounds what trailers hold to 8 KiB; error details need room beside them.
 _MAX_ENTRIES = 96
-_ENTRY = re.compile(r"\s*([^;,\s]+)((?:;[^,]*)?)")
-_DURATION = re.compile(r";\s*dur=([0-9.]+)")
 
 
 class Stage(IntEnum):
@@ -51,6 +47,8 @@ class Stage(IntEnum):
     LISTEN = 5
 
 
+# What the caller is told of; its bounded set of names.
+_STAGES = ("queue", "compute", "transfer", "model", "encode", "preprocess", "call", "receive")
 _NAMES = {Stage.ENCODE: "encode", Stage.PREPROCESS: "preprocess", Stage.CALL: "call", Stage.RECEIVE: "receive"}
 
 
@@ -63,11 +61,11 @@ class Part:
     runs: int = 0
     stages: dict[str, float] = field(default_factory=dict)
 
-    def add(self, told: Iterable[tuple[str, float]]) -> None:
-        """Add what one service told, in milliseconds."""
-        for name, milliseconds in told:
-            if name != "total" and not name.startswith("node."):
-                self.stages[name] = self.stages.get(name, 0.0) + milliseconds
+    def add(self, told: Iterable[Entry]) -> None:
+        """Add what one service told."""
+        for each in told:
+            if each.milliseconds is not None and each.name in _STAGES:
+                self.stages[each.name] = self.stages.get(each.name, 0.0) + each.milliseconds
 
 
 class Clock:
@@ -202,7 +200,7 @@ def answer() -> tuple[tuple[str, str], ...]:
         return ()
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
-    return ((TRAILER, found.server_timing(carrier.get("traceparent", ""))),)
+    return ((ANSWER_KEY, found.server_timing(carrier.get("traceparent", ""))),)
 
 
 def asking() -> tuple[tuple[str, str], ...]:
@@ -214,18 +212,4 @@ def told(trailers: Iterable[tuple[str, str | bytes]] | None) -> None:
     """Take the times that a service answered to a node's call."""
     part = _part.get()
     if part is not None:
-        for key, value in trailers or ():
-            if key == TRAILER and isinstance(value, str):
-                part.add((name, milliseconds) for name, milliseconds, _ in parse(value) if milliseconds is not None)
-
-
-def parse(value: str) -> list[tuple[str, float | None, dict[str, str]]]:
-    """The entries of a Server-Timing header: name, milliseconds if there are any, and the other parameters."""
-    found = []
-    for name, text in _ENTRY.findall(value):
-        pairs = (each.strip().partition("=") for each in text.split(";") if each.strip())
-        parameters = {key: value.strip('"') for key, _, value in pairs}
-        duration = _DURATION.search(text)
-        parameters.pop("dur", None)
-        found.append((name, float(duration[1]) if duration else None, parameters))
-    return found
+        part.add(read(trailers))

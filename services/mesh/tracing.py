@@ -9,6 +9,7 @@ import grpc
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
+from services.client.server_timing import REQUEST_KEY
 from services.mesh import tenant, timing
 from services.mesh.answer_stream import AnswerStream
 from services.mesh.call import Call
@@ -88,7 +89,7 @@ _SERVER_FAULTS = {
 @asynccontextmanager
 async def timed(call: Call) -> AsyncIterator[None]:
     """The stages of a call as a metric, and in its answer for who asks; its own calls are in its tenant's name."""
-    asked = any(key == timing.KEY and value != "0" for key, value in call.received)
+    asked = any(key == REQUEST_KEY and value != "0" for key, value in call.received)
     with tenant.acting_for(call.received), timing.clock(asked=asked) as clock:
         try:
             yield

@@ -133,8 +133,8 @@ class FakeVision(vision_pb2_grpc.VisionServiceServicer):
 class Mesh:
     """Fake services that can be stopped and started again, and a router in front of them."""
 
-    def __init__(self, nlp=None):
-        self.nlp, self.speech, self.vision = nlp or FakeNlp(), FakeSpeech(), FakeVision()
+    def __init__(self, nlp=None, speech=None):
+        self.nlp, self.speech, self.vision = nlp or FakeNlp(), speech or FakeSpeech(), FakeVision()
         self._servicers = {
             PREPROCESSING: (preprocessing_pb2_grpc.add_PreprocessingServiceServicer_to_server, FakePreprocessing()),
             NLP: (nlp_pb2_grpc.add_NlpServiceServicer_to_server, self.nlp),

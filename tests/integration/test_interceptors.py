@@ -27,9 +27,11 @@ class Echo:
 
     def __init__(self, act):
         self.act = act
+        self.entered = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def _act(self, request, context):
+        self.entered.set()
         try:
             if not isinstance(request, bytes):
                 async for _ in request:

@@ -21,6 +21,7 @@ from deploy.local.settings import REPOSITORY
 from maas.router.v1 import graph_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
 from services.mesh.settings import ServiceSettings
+from services.models.settings import Settings as ModelsSettings
 from services.nlp.settings import Settings as NlpSettings
 from services.preprocessing.settings import Settings as PreprocessingSettings
 from services.router.settings import Settings as RouterSettings
@@ -28,6 +29,7 @@ from services.speech.settings import Settings as SpeechSettings
 from services.vision.settings import Settings as VisionSettings
 
 SETTINGS: list[type[ServiceSettings]] = [
+    ModelsSettings,
     NlpSettings,
     PreprocessingSettings,
     RouterSettings,
@@ -87,10 +89,10 @@ def _free_address() -> str:
 def router(*, terminal: bool = False, **settings: str) -> Iterator[Running]:
     """A router whose services are away. settings: without their prefix."""
     address = _free_address()
-    names = ("PREPROCESSING", "NLP", "VISION", "SPEECH")
+    away = [name for name in RouterSettings.model_fields if name.endswith("_address")]
     environment = {
         **os.environ,
-        **{f"ROUTER_{name}_ADDRESS": "127.0.0.1:1" for name in names},
+        **{f"ROUTER_{name.upper()}": "127.0.0.1:1" for name in away},
         "ROUTER_LISTEN_ADDRESS": address,
         "ROUTER_METRICS_ADDRESS": _free_address(),
         "ROUTER_DRAIN_SECONDS": "1",

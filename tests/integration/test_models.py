@@ -252,7 +252,7 @@ async def test_limits_outside_their_range(scene, limits, field):
 
 async def test_replicas_that_differ_keep_a_rollout_from_beginning(scene):
     """The reason says so."""
-    scene.servers[0].serves = 2
+    scene.servers[0].serves = 3
     assert (await refused(scene.start()))[:2] == ("FAILED_PRECONDITION", "REPLICAS_DIFFER")
 
 

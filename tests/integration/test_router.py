@@ -10,14 +10,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from opentelemetry.trace import SpanKind, StatusCode
 
+from maas.models.v1 import models_pb2_grpc
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.router.v1 import router_pb2 as pb
 from maas.router.v1 import router_pb2_grpc
 from maas.vision.v1 import vision_pb2
 from services.mesh import errors
+from services.mesh.server import Servicer, serving
 from services.router import app as router_app
 from tests.failure import failure
-from tests.integration.router_mesh import NLP, PREPROCESSING, ROUTER, SPEECH, VISION, Mesh
+from tests.integration.router_mesh import NLP, PREPROCESSING, ROUTER, SPEECH, VISION, Mesh, settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 SHIPPED = sorted(path.stem for path in (Path(router_app.__file__).parent / "graphs").glob("*.yaml"))
@@ -269,6 +271,27 @@ async def test_the_router_tells_the_health_of_the_mesh(mesh, channel, how):
             assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status == status
         await mesh.start(NLP) if how == "it ends" else mesh.not_ready.remove(NLP)
         assert [await anext(nlp), await anext(whole)] == [SERVING, SERVING]
+
+
+async def test_the_router_tells_of_the_service_of_models_and_does_not_call_it(mesh):
+    """Its health and its contract, when its address is given; it is no capability, and no node may call it."""
+    ready = True
+    add, name = models_pb2_grpc.add_ModelServiceServicer_to_server, "maas.models.v1.ModelService"
+    servicer = Servicer(name, add, models_pb2_grpc.ModelServiceServicer(), lambda: ready)
+    async with (
+        asyncio.timeout(BOUND_SECONDS),
+        serving([servicer], settings(0)) as port,
+        mesh.router(models_address=f"127.0.0.1:{port}") as channel,
+    ):
+        await until_serving(channel, name)
+        await until_serving(channel, "")
+        stub = router_pb2_grpc.RouterServiceStub(channel)
+        answer = await stub.ListCapabilities(pb.ListCapabilitiesRequest())
+        assert {service.name for service in answer.services} == {PREPROCESSING, NLP, VISION, SPEECH, ROUTER}
+        changes = watch(channel, name)
+        assert await anext(changes) == SERVING
+        ready = False
+        assert await anext(changes) == NOT_SERVING
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])

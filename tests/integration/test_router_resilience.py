@@ -75,10 +75,14 @@ class Router:
     def __init__(self, stub):
         self._stub = stub
 
-    async def run(self, text="good", **inputs):
+    async def run(self, text="good", *, tenant="", **inputs):
         """What its node did, and its outputs."""
         given = {name: pb.Value(text=value) for name, value in {"text": text, **inputs}.items()}
-        answer = await self._stub.RunGraph(pb.RunGraphRequest(graph="judge", inputs=given), timeout=BOUND_SECONDS)
+        answer = await self._stub.RunGraph(
+            pb.RunGraphRequest(graph="judge", inputs=given),
+            timeout=BOUND_SECONDS,
+            metadata=[("maas-tenant", tenant)] if tenant else [],
+        )
         assert answer.outputs["score"].number == 0.5
         return answer.nodes[0], answer.outputs
 
@@ -209,6 +213,14 @@ async def test_equal_requests_are_asked_once(routing, judge):
         assert judge.asked.total() == 1
         await router.run("bad")
         await router.run(model="other")
+    assert judge.asked.total() == 3
+
+
+async def test_answers_are_kept_for_each_tenant(routing, judge):
+    """What was answered to one is not told to another, nor to who calls in nobody's name."""
+    async with routing("cache: {ttl: 600s}") as router:
+        cached = [(await router.run(tenant=tenant))[0].cached for tenant in ("a", "b", "", "a", "b", "")]
+    assert cached == [0, 0, 0, 1, 1, 1]
     assert judge.asked.total() == 3
 
 

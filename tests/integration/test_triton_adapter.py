@@ -32,6 +32,8 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.cancelled = False
         self.pieces = pieces
         self.ready = True
+        self.live = True
+        self.asked_live = asyncio.Event()
         self.models = {}
         self.outputs = []
         self.times = None
@@ -82,6 +84,10 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelReady(self, request, context):
         return pb.ModelReadyResponse(ready=self.ready)
+
+    async def ServerLive(self, request, context):
+        self.asked_live.set()
+        return pb.ServerLiveResponse(live=self.live)
 
     async def RepositoryIndex(self, request, context):
         return pb.RepositoryIndexResponse(

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from deploy.k8s.checks import (
+    bounds,
     containers,
+    files,
     labels,
     network,
     ports,
@@ -52,7 +54,8 @@ CHECKS: tuple[Check, ...] = (
     scaling.spread,
     scaling.stable_names,
     references.references,
-    references.sub_paths,
+    files.sub_paths,
+    files.arguments,
     references.objects,
     references.certificates,
     references.unread,
@@ -63,6 +66,7 @@ CHECKS: tuple[Check, ...] = (
     settings.listening,
     settings.backends,
     settings.service_links,
+    bounds.bounds,
     containers.probes,
     containers.probe_services,
     containers.resources,

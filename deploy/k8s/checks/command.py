@@ -1,26 +1,31 @@
-"""`python -m deploy.k8s check`: render everything, check it, and say what is wrong in a table."""
+"""`python -m deploy.k8s check`: render, check, and say what is wrong in a table."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from deploy.k8s.checks.all import CHECKS, Finding, run
-from deploy.k8s.checks.kustomize import renderings
+from deploy.k8s.checks.kustomize import render_folder, renderings
 from deploy.k8s.overlays import CannotBuild
 
 # More renderings than this are counted and not named.
 _NAMED = 3
 
 
-def check(console: Console | None = None) -> int:
-    """Print a table of findings; 0 when there is none."""
+def check(folders: Sequence[Path] = (), console: Console | None = None) -> int:
+    """Print a table of findings; 0 when there is none.
+
+    folders: overlays of an operator's; without any, those of the repository and its combinations of components.
+    """
     out = console or Console()
     began = time.monotonic()
     try:
-        rendered = list(renderings())
+        rendered = [render_folder(folder) for folder in folders] or list(renderings())
     except CannotBuild as error:
         out.print(f"manifests: {error}", markup=False)
         return 1

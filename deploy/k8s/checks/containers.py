@@ -90,7 +90,7 @@ def images(rendering: Rendering) -> Iterator[Problem]:
 def _image(rendering: Rendering, what: str, image: str) -> Iterator[Problem]:
     match = _IMAGE.fullmatch(image)
     tag = match["tag"] if match else None
-    if match is None or tag is None:
+    if match is None or (tag is None and match["digest"] is None):
         yield Problem(what, f"image {image!r} has no tag: pin its version")
     elif tag == "latest":
         yield Problem(what, f"image {image!r} is another one tomorrow: pin its version")

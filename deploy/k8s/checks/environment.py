@@ -31,7 +31,7 @@ def resolved(rendering: Rendering, container: Document, *, optional: bool = True
         if origin:
             found |= _from(rendering, name, origin, optional=optional)
         else:
-            found[name] = _expanded(variable.get("value", ""), found)
+            found[name] = expanded(variable.get("value", ""), found)
     return found
 
 
@@ -66,7 +66,7 @@ def _decoded(value: str) -> str:
     return base64.b64decode(value).decode(errors="replace")
 
 
-def _expanded(value: str, variables: Mapping[str, str | None]) -> str | None:
+def expanded(value: str, variables: Mapping[str, str | None]) -> str | None:
     """With $(NAME) of a variable that stands before it, as the kubelet does; "$$" is a "$"."""
     unknown = False
 

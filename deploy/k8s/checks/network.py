@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -85,13 +86,18 @@ def _address(value: str | None) -> Iterator[tuple[str, int]]:
         yield match["host"], int(match["port"])
 
 
-def _in_file(text: str) -> Iterator[tuple[str, int]]:
+@cache  # most renderings have the same gateway, whose configuration is long
+def _in_file(text: str) -> frozenset[tuple[str, int]]:
     """Addresses in a file of YAML or JSON: "host:port", or Envoy's address and port_value."""
     try:
         documents = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError:
-        return
-    waiting: list[Any] = documents
+        return frozenset()
+    return frozenset(_in_values(documents))
+
+
+def _in_values(values: list[Any]) -> Iterator[tuple[str, int]]:
+    waiting = list(values)
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):

@@ -99,30 +99,6 @@ def _items(source: Document, kind: str, wanted: str, where: str) -> Iterator[Use
         yield Use(kind, wanted, item.get("key"), where, optional)
 
 
-def sub_paths(rendering: Rendering) -> Iterator[Problem]:
-    """A file that is mounted alone (subPath) is in the volume: else an empty directory would stand there."""
-    for workload in rendering.workloads:
-        volumes = {volume.get("name"): volume for volume in workload.pod.get("volumes", [])}
-        for container in workload.all_containers:
-            for mount in container.get("volumeMounts", []):
-                files = _files(rendering, volumes.get(mount.get("name"), {}))
-                if mount.get("subPath") and files is not None and mount["subPath"] not in files:
-                    yield Problem(
-                        workload.where(container),
-                        f"mounts {mount['subPath']!r} of {mount.get('name')!r}, which has {', '.join(sorted(files))}",
-                    )
-
-
-def _files(rendering: Rendering, volume: Document) -> frozenset[str] | None:
-    """What lies in a volume; None where nobody can tell."""
-    for field, kind, key in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")):
-        if field in volume:
-            if "items" in volume[field]:
-                return frozenset(item.get("path", "") for item in volume[field]["items"])
-            return keys_of(rendering, kind, volume[field].get(key, ""))
-    return None
-
-
 def objects(rendering: Rendering) -> Iterator[Problem]:
     """ServiceAccounts, claims and classes that pods name are there."""
     for workload in rendering.workloads:

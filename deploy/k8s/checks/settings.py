@@ -6,12 +6,13 @@ import importlib
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsError
 
 from deploy.k8s.checks.containers import OWN_IMAGES
 from deploy.k8s.checks.environment import contents_of, resolved
@@ -23,13 +24,15 @@ _LIBRARIES = re.compile(r"(OTEL|K8S|GRPC|OMP|PYTHON|MALLOC)_?[A-Z0-9_]*|HOME|TMP
 # A path that is wrong here may be right in the image; `_places` looks whether it is.
 _PATH_ERRORS = frozenset({"path_not_directory", "path_not_file", "path_does_not_exist"})
 _OWN_ADDRESSES = {"listen_address": "grpc", "metrics_address": "metrics"}
+# Triton on processors is run by the guard of one machine, whose settings have a module elsewhere.
+_GUARD = {"triton-cpu": "deploy.local.triton.settings"}
 _IN_PROCESS = "in-process"
 
 
 def variables(rendering: Rendering) -> Iterator[Problem]:
     """Every variable is one that its program reads; a misspelt one would be ignored without a word."""
-    for workload, container, settings in _services(rendering):
-        known = set(_names(settings))
+    for workload, container, settings in programs(rendering):
+        known = set(variables_of(settings))
         for variable in resolved(rendering, container):
             if variable not in known and not _LIBRARIES.fullmatch(variable):
                 yield Problem(
@@ -40,33 +43,35 @@ def variables(rendering: Rendering) -> Iterator[Problem]:
 
 def required_variables(rendering: Rendering) -> Iterator[Problem]:
     """Every setting without a default is set, also when optional ConfigMaps and Secrets are not there."""
-    for workload, container, settings in _services(rendering):
+    for workload, container, settings in programs(rendering):
         given = resolved(rendering, container, optional=False)
-        for variable, field in _names(settings).items():
-            if settings.model_fields[field].is_required() and variable not in given:
+        for variable, field in variables_of(settings).items():
+            is_given = variable in given or _in_images(f"{variable}=")
+            if settings.model_fields[field].is_required() and not is_given:
                 yield Problem(workload.where(container), f"{variable} is missing, which has no default: set it")
 
 
 def variable_values(rendering: Rendering) -> Iterator[Problem]:
     """The program's own settings take the values, with and without what is optional."""
-    for workload, container, settings in _services(rendering):
+    for workload, container, settings in programs(rendering):
         texts: dict[str, None] = {}
         for optional in (True, False):
             values = resolved(rendering, container, optional=optional)
-            with tempfile.TemporaryDirectory() as folder:
-                texts |= dict.fromkeys(
-                    _refused(settings, _placed(rendering, workload, container, values, Path(folder)))
-                )
+            with tempfile.TemporaryDirectory() if _in_volumes(container, values) else nullcontext("") as folder:
+                placed = _placed(rendering, workload, container, values, Path(folder)) if folder else values
+                texts |= dict.fromkeys(_refused(settings, placed))
         for text in texts:
             yield Problem(workload.where(container), text)
 
 
 def _refused(settings: type[BaseSettings], environment: Mapping[str, str | None]) -> Iterator[str]:
-    unknown = {field for variable, field in _names(settings).items() if environment.get(variable, "") is None}
+    unknown = {field for variable, field in variables_of(settings).items() if environment.get(variable, "") is None}
     source = EnvSettingsSource(settings)
     source.env_vars = {key.lower(): value for key, value in environment.items() if value is not None}
     try:
         _alone(settings)(**source())
+    except SettingsError as error:  # a list or an object that is no JSON
+        yield str(error)
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for each in error.errors(include_url=False, include_input=False):
@@ -88,6 +93,11 @@ def _alone(settings: type[BaseSettings]) -> type[BaseSettings]:
             return (init_settings,)
 
     return Alone
+
+
+def _in_volumes(container: Document, values: Mapping[str, str | None]) -> bool:
+    mounted = [str(each.get("mountPath")) for each in container.get("volumeMounts", [])]
+    return any(PurePosixPath(value).is_relative_to(each) for value in values.values() if value for each in mounted)
 
 
 def _placed(
@@ -112,8 +122,8 @@ def _placed(
 
 def paths(rendering: Rendering) -> Iterator[Problem]:
     """A path in a setting is in a volume, or made by the Dockerfile of the image."""
-    for workload, container, settings in _services(rendering):
-        for variable, field in _names(settings).items():
+    for workload, container, settings in programs(rendering):
+        for variable, field in variables_of(settings).items():
             value = resolved(rendering, container).get(variable)
             if not value or "Path" not in str(settings.model_fields[field].annotation):
                 continue
@@ -125,16 +135,17 @@ def paths(rendering: Rendering) -> Iterator[Problem]:
                 )
 
 
-def _in_images(path: str) -> bool:
-    return any(path in file.read_text() for file in (_REPOSITORY / "deploy" / "docker").glob("*Dockerfile*"))
+def _in_images(text: str) -> bool:
+    """Whether a Dockerfile has a path, or sets a variable ("NAME=")."""
+    return any(text in file.read_text() for file in (_REPOSITORY / "deploy" / "docker").glob("*Dockerfile*"))
 
 
 def listening(rendering: Rendering) -> Iterator[Problem]:
     """A program listens on the ports that its container declares, and for more than its own pod."""
-    for workload, container, settings in _services(rendering):
+    for workload, container, settings in programs(rendering):
         ports = {port.get("name"): port.get("containerPort") for port in container.get("ports", [])}
         values = resolved(rendering, container)
-        for variable, field in _names(settings).items():
+        for variable, field in variables_of(settings).items():
             if field in _OWN_ADDRESSES and (value := values.get(variable)):
                 host, _, port = value.rpartition(":")
                 if port != str(ports.get(_OWN_ADDRESSES[field])):
@@ -152,8 +163,8 @@ def listening(rendering: Rendering) -> Iterator[Problem]:
 
 def backends(rendering: Rendering) -> Iterator[Problem]:
     """What a program calls is a Service of the rendering."""
-    for workload, container, settings in _services(rendering):
-        fields = {variable: field for variable, field in _names(settings).items() if field not in _OWN_ADDRESSES}
+    for workload, container, settings in programs(rendering):
+        fields = {variable: field for variable, field in variables_of(settings).items() if field not in _OWN_ADDRESSES}
         for variable, value in resolved(rendering, container).items():
             called = fields.get(variable, "").endswith("_address") or variable.startswith("OTEL_EXPORTER_OTLP_ENDPOINT")
             if not called or not value or value == _IN_PROCESS:
@@ -173,8 +184,8 @@ def service_links(rendering: Rendering) -> Iterator[Problem]:
             yield Problem(workload.reference, "gets a variable for every Service: set enableServiceLinks: false")
 
 
-def _services(rendering: Rendering) -> Iterator[tuple[Workload, Document, type[BaseSettings]]]:
-    """Every container that runs a service of ours, with its settings."""
+def programs(rendering: Rendering) -> Iterator[tuple[Workload, Document, type[BaseSettings]]]:
+    """Every container that runs a program of ours, with its settings."""
     for workload in rendering.workloads:
         for container in workload.containers:
             settings = settings_of(container.get("image", ""))
@@ -184,15 +195,16 @@ def _services(rendering: Rendering) -> Iterator[tuple[Workload, Document, type[B
 
 @cache
 def settings_of(image: str) -> type[BaseSettings] | None:
-    """The settings of the service in an image of ours, "maas-mesh/nlp:0.1.0"; None for other images."""
-    service = image.rpartition(OWN_IMAGES)[2].partition(":")[0].partition("@")[0] if OWN_IMAGES in image else ""
-    if not service or not (_REPOSITORY / "services" / service / "settings.py").is_file():
+    """The settings of the program in an image of ours, "maas-mesh/nlp:0.1.0"; None for other images."""
+    program = image.rpartition(OWN_IMAGES)[2].partition(":")[0].partition("@")[0] if OWN_IMAGES in image else ""
+    module = _GUARD.get(program, f"services.{program}.settings")
+    if not program or not (_REPOSITORY / f"{module.replace('.', '/')}.py").is_file():
         return None
-    settings: type[BaseSettings] = importlib.import_module(f"services.{service}.settings").Settings
+    settings: type[BaseSettings] = importlib.import_module(module).Settings
     return settings
 
 
-def _names(settings: type[BaseSettings]) -> dict[str, str]:
+def variables_of(settings: type[BaseSettings]) -> dict[str, str]:
     """Variable -> field."""
     prefix = settings.model_config.get("env_prefix", "")
     return {f"{prefix}{field}".upper(): field for field in settings.model_fields}

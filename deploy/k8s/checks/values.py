@@ -51,6 +51,9 @@ _WORDS: Mapping[tuple[str, ...], frozenset[str]] = {
         "concurrencyPolicy": "Allow Forbid Replace",
     }.items()
 }
+_BY_LAST: dict[str, list[tuple[tuple[str, ...], frozenset[str]]]] = {}
+for _path, _known in _WORDS.items():
+    _BY_LAST.setdefault(_path[-1], []).append((_path, _known))
 _SERVICE_TYPES = frozenset({"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"})
 _SECRET_TYPES = frozenset({"Opaque", "kubernetes.io/tls", "kubernetes.io/dockerconfigjson", "kubernetes.io/basic-auth"})
 # Below these keys every value is a quantity.
@@ -66,7 +69,7 @@ def words(rendering: Rendering) -> Iterator[Problem]:
         if "." in document.get("apiVersion", "").partition("/")[0].replace(".k8s.io", ""):
             continue  # a custom resource, whose schema has its words
         for path, value in _walk(document):
-            for pattern, known in _WORDS.items():
+            for pattern, known in _BY_LAST.get("*" if path[-1].isdecimal() else path[-1], []):
                 if _ends(path, pattern) and value not in known:
                     yield Problem(
                         reference(document), f"{'.'.join(path)} is {value!r}: one of {', '.join(sorted(known))}"

@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ from services.mesh.triton.execution import EXECUTION_NS, Execution
 from services.mesh.triton.failure import to_error
 from services.mesh.triton.idle import IdleTime
 from services.mesh.triton.messages import arrays_of, to_request
+from services.mesh.triton.replicas import MAX_MESSAGE_BYTES, Replicas
+from services.mesh.triton.responses import responses
 from services.mesh.triton.statistics import Statistics
 from services.mesh.triton.told import Told
 from services.mesh.triton.waits import Waits
@@ -44,9 +46,6 @@ if TYPE_CHECKING:
 SERVICE = "inference.GRPCInferenceService"
 # Time for questions about models, which Triton answers from memory.
 _ADMIN_SECONDS = 5.0
-# A stream that says nothing for so long is asked after.
-_SILENCE_SECONDS = 1.0
-_MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 # The parameter with which Triton marks the last response to a request.
 _FINAL = "triton_final_response"
 
@@ -54,9 +53,10 @@ _FINAL = "triton_final_response"
 class TritonInference:
     """Runs models on Triton (services.mesh.ports.Inference) and lists them (services.mesh.models.ModelSource)."""
 
-    def __init__(self, channel: grpc.aio.Channel, settings: TritonSettings) -> None:
-        """channel: to Triton, see `open_triton`."""
+    def __init__(self, channel: grpc.aio.Channel, replicas: Replicas, settings: TritonSettings) -> None:
+        """channel: to Triton, see `open_triton`. replicas: the same, one by one."""
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        self._replicas = replicas
         self._settings = settings
         self._inflight: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[pb.ModelInferResponse]] = set()
@@ -85,10 +85,7 @@ class TritonInference:
             span.set_attribute("maas.model", model)
             request = to_request(model, inputs, [*outputs, EXECUTION_NS] if timed else outputs, timeout)
             sent_ns = time.time_ns()
-            try:
-                response = await self._call(request, timeout)
-            except AioRpcError as error:
-                raise to_error(error.code(), error.details() or "", model) from None
+            response = await self._answer(request, deadline)
             answered_ns = time.time_ns()
             arrays = arrays_of(response)
             if timed:
@@ -118,24 +115,18 @@ class TritonInference:
                 timed = model in self._timed
                 request = to_request(model, inputs, [*outputs, EXECUTION_NS] if timed else outputs, timeout)
                 told = Told(model, span, outputs)
-                call = self._stub.ModelStreamInfer([request], timeout=timeout, metadata=trace_metadata(span))
                 last: dict[str, Array] = {}
-                responses = self._responses(call, model)
+                found = responses(self._replicas, request, deadline, trace_metadata(span))
                 try:
-                    while (response := await _next(responses)) is not None:
-                        if response.error_message:
-                            raise to_error(grpc.StatusCode.UNKNOWN, response.error_message, model)
+                    while (response := await _next(found)) is not None:
                         arrays = told.take(arrays_of(response.infer_response))
                         # The last one waits for the end of the call, so that who stops reading then cancels nothing.
                         if response.infer_response.parameters[_FINAL].bool_param:
                             last = arrays
                         else:
                             yield arrays
-                except AioRpcError as error:
-                    raise to_error(error.code(), error.details() or "", model) from None
                 finally:
-                    # Leaving the loop does not do it, nor does the end of the task that reads.
-                    call.cancel()
+                    await found.aclose()
                     if (execution := told.end()) is not None:
                         self._accounts.ran(model, execution)
             if last:
@@ -143,23 +134,24 @@ class TritonInference:
         finally:
             self._end(model)
 
-    async def _responses(
-        self, call: grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse], model: str
-    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
-        """What the call answers. Raises Unavailable when it is silent since the model's process is gone.
+    async def _answer(self, request: pb.ModelInferRequest, deadline: Deadline) -> pb.ModelInferResponse:
+        """The answer of whom gRPC chooses; if that one takes no calls, of any replica. Raises what `to_error` gives.
 
-        Triton tells nobody when a process dies that was answering, but its model is not ready while it is reloaded.
+        Triton cannot say that it will stop, so that gRPC goes on choosing it until its connection ends.
         """
+        stubs = [self._stub]
         while True:
-            reading = asyncio.ensure_future(call.read())
-            while not (await asyncio.wait({reading}, timeout=_SILENCE_SECONDS))[0]:
-                with suppress(AioRpcError):
-                    request = pb.ModelReadyRequest(name=model)
-                    if not (await self._stub.ModelReady(request, timeout=_ADMIN_SECONDS)).ready:
-                        raise to_error(grpc.StatusCode.UNAVAILABLE, "", model)
-            if (response := reading.result()) is grpc.aio.EOF:
-                return
-            yield response
+            stub = stubs.pop(0)
+            try:
+                return await self._call(stub, request, deadline.require_seconds())
+            except AioRpcError as error:
+                failure = to_error(error.code(), error.details() or "", request.model_name)
+            if not isinstance(failure, errors.Unavailable):
+                raise failure
+            if stub is self._stub:
+                stubs = await self._replicas.stubs()
+            if not stubs:
+                raise failure
 
     async def _admit(self, model: str, deadline: Deadline) -> None:
         """Raise Exhausted when as many calls as may be are under way, or when this one would be late.
@@ -182,16 +174,16 @@ class TritonInference:
         self._inflight[model] -= 1
         self._idle_time.ended(model, self._instances.get(model, 1))
 
-    async def _call(self, request: pb.ModelInferRequest, seconds: float) -> pb.ModelInferResponse:
+    async def _call(
+        self, stub: service_pb2_grpc.GRPCInferenceServiceStub, request: pb.ModelInferRequest, seconds: float
+    ) -> pb.ModelInferResponse:
         """Send the request, keeping our deadline and cancellation from a server that cannot bear them.
 
         Then the call itself goes on in the background, with a bound in time and number, and its late answer is dropped.
         """
         shielded = not self._settings.triton_cancellation
         limit = self._settings.triton_execution_limit_seconds if shielded else seconds
-        task = asyncio.ensure_future(
-            self._stub.ModelInfer(request, timeout=max(limit, seconds), metadata=trace_metadata())
-        )
+        task = asyncio.ensure_future(stub.ModelInfer(request, timeout=max(limit, seconds), metadata=trace_metadata()))
         self._inflight[request.model_name] += 1
         self._tasks.add(task)
         task.add_done_callback(partial(self._forget, request.model_name))
@@ -227,24 +219,29 @@ class TritonInference:
         }
 
     async def list_models(self, known: Mapping[str, ModelCard]) -> tuple[dict[str, ModelCard], set[str]]:
-        """The models that carry a catalog entry; see services.mesh.models.ModelSource."""
+        """The models that carry a catalog entry; see services.mesh.models.ModelSource.
+
+        One that any replica has ready is so: those that start or stop have none.
+        """
+        cards: dict[str, ModelCard] = {}
+        ready: set[str] = set()
         try:
-            index = await self._stub.RepositoryIndex(pb.RepositoryIndexRequest(), timeout=_ADMIN_SECONDS)
-            ready = {entry.name: entry.version for entry in index.models if entry.state == "READY"}
-            cards = {entry.name: known[entry.name] for entry in index.models if entry.name in known}
-            for name, version in ready.items():
-                if name not in cards or cards[name].version != version:
-                    card = await self._card(name, version)
-                    if card is not None:
-                        cards[name] = card
+            for stub, index in await self._replicas.indexes(_ADMIN_SECONDS):
+                cards |= {entry.name: known[entry.name] for entry in index.models if entry.name in known}
+                for entry in index.models:
+                    if entry.state != "READY":
+                        continue
+                    ready.add(entry.name)
+                    if entry.name not in cards or cards[entry.name].version != entry.version:
+                        card = await self._card(stub, entry.name, entry.version)
+                        if card is not None:
+                            cards[entry.name] = card
         except AioRpcError as error:
             raise from_rpc_error(error, "triton") from None
-        return cards, ready.keys() & cards.keys()
+        return cards, ready & cards.keys()
 
-    async def _card(self, name: str, version: str) -> ModelCard | None:
-        response = await self._stub.ModelConfig(
-            pb.ModelConfigRequest(name=name, version=version), timeout=_ADMIN_SECONDS
-        )
+    async def _card(self, stub: service_pb2_grpc.GRPCInferenceServiceStub, name: str, version: str) -> ModelCard | None:
+        response = await stub.ModelConfig(pb.ModelConfigRequest(name=name, version=version), timeout=_ADMIN_SECONDS)
         entry = response.config.parameters.get("maas")
         if entry is None:
             return None
@@ -266,21 +263,24 @@ class TritonInference:
 async def open_triton(settings: TritonSettings) -> AsyncIterator[TritonInference]:
     """A connection to Triton for as long as the block runs; at its end abandoned calls are waited for."""
     channel = open_channel(
-        # No retries: gRPC cannot tell Triton's full queue from a restart, both are UNAVAILABLE.
+        # No retries of gRPC's: it cannot tell Triton's full queue from a restart, both are UNAVAILABLE.
         # No health checking: Triton has no Watch, and `Models` asks it anyway.
         settings.triton_address,
         service="",
-        max_message_bytes=_MAX_MESSAGE_BYTES,
+        max_message_bytes=MAX_MESSAGE_BYTES,
         retries=False,
     )
+    replicas = Replicas(settings.triton_address)
     async with channel:
-        inference = TritonInference(channel, settings)
-        statistics = Statistics(settings.triton_address, inference.waits)
-        async with background(statistics.watch(inference.called)):
-            yield inference
-            await inference.drain()
+        inference = TritonInference(channel, replicas, settings)
+        try:
+            async with background(Statistics(replicas, inference.waits).watch(inference.called)):
+                yield inference
+                await inference.drain()
+        finally:
+            await replicas.close()
 
 
-async def _next(responses: AsyncIterator[pb.ModelStreamInferResponse]) -> pb.ModelStreamInferResponse | None:
+async def _next(found: AsyncIterator[pb.ModelStreamInferResponse]) -> pb.ModelStreamInferResponse | None:
     with stage(Stage.MODEL):
-        return await anext(responses, None)
+        return await anext(found, None)

@@ -29,22 +29,25 @@ async def begin(fleet: Fleet, model: str, version: int, limits: Limits, now: flo
         name: frozenset(each.version for each in answer if each.model == model and each.state == "READY")
         for name, answer in every.items()
     }
-    if len(set(running.values())) > 1 or len(next(iter(running.values()))) != 1:
+    # One that has just started may serve the new version already, and is put back until it is its turn.
+    others = {each for each in running.values() if each != frozenset({version})}
+    if len(others) > 1 or any(len(each) != 1 for each in others):
         shown = "; ".join(sorted({", ".join(map(str, sorted(each))) or "none" for each in running.values()}))
         raise errors.FailedPrecondition(
-            f"the replicas must serve one and the same version of {model!r} before; they serve: {shown}",
+            f"the replicas must serve one and the same version of {model!r} to begin with; they serve: {shown}",
             reason="REPLICAS_DIFFER",
             metadata={"model": model},
         )
-    (previous,) = next(iter(running.values()))
-    if previous == version:
+    if not others:
         raise errors.FailedPrecondition(
             f"version {version} of {model!r} is the one that is served",
             reason="VERSION_SERVED",
             metadata={"model": model},
         )
+    (previous,) = others.pop()
     before = await ask_all({name: partial(replica.served, model, previous) for name, replica in replicas.items()})
-    configuration = await next(iter(replicas.values())).configuration(model)
+    has_previous = next(name for name, each in running.items() if each == frozenset({previous}))
+    configuration = await replicas[has_previous].configuration(model)
     return Rollout(
         model=model,
         version=version,

@@ -45,6 +45,8 @@ _MAX_OFFSET_SECONDS = 31_536_000.0
 # How far the two places of a resumption may differ: less than a sample of the slowest sound.
 _SAME_PLACE_SECONDS = 0.0005
 _AUTO = "auto"
+# Final results that are events of the call's span; it has their number in any case.
+_MAX_EVENTS = 32
 
 _CAPTIONS: Mapping[transcript_pb2.CaptionFormat.ValueType, CaptionFormat | None] = {
     transcript_pb2.CAPTION_FORMAT_UNSPECIFIED: None,
@@ -76,7 +78,12 @@ class LiveRpcs(speech_pb2_grpc.SpeechServiceServicer):
             aclosing(_inputs(request_iterator, plan.card)) as inputs,
             aclosing(self._live.recognize(plan, inputs, deadline)) as answers,
         ):
+            finals = 0
             async for answer in answers:
+                if isinstance(answer.body, Result) and answer.body.is_final:
+                    finals += 1
+                    if finals <= _MAX_EVENTS:
+                        span.add_event("final result")
                 if isinstance(answer.body, End):
                     span.set_attribute("maas.speech.final_results", answer.body.final_results)
                 yield _response(answer, plan, config.request_id)

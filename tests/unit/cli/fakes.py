@@ -31,11 +31,12 @@ class FakeMesh(grpc.GenericRpcHandler):
     """Answers every method of the contracts with what a test put into `replies` under the method's last name.
 
     A Status fails the call, a function is called; what arrived is kept in `requests` and `metadata`. `trace_id` is what
-    a gateway that records traces would tell.
+    a gateway that records traces would tell, `times` where the time went for who asks.
     """
 
     address: str = ""
     trace_id: str = ""
+    times: str = ""
     replies: dict[str, Reply | Stream] = field(default_factory=dict)
     requests: list[Message] = field(default_factory=list)
     metadata: list[dict[str, str | bytes]] = field(default_factory=list)
@@ -95,6 +96,8 @@ class FakeMesh(grpc.GenericRpcHandler):
         self.metadata.append(dict(context.invocation_metadata()))
         if self.trace_id:
             context.send_initial_metadata([("x-trace-id", self.trace_id)])
+        if self.times and "maas-timing" in self.metadata[-1]:
+            context.set_trailing_metadata([("server-timing", self.times)])
 
 
 class Maas(Protocol):

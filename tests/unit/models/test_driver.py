@@ -253,7 +253,7 @@ async def test_a_change_during_a_load_stops_the_next_one():
 @pytest.mark.parametrize(
     ("serves", "version", "text"),
     [
-        ([1, 2], 2, "one and the same version"),
+        ([1, 3], 2, "one and the same version"),
         ([None, None], 2, "they serve: none"),
         ([2, 2], 2, "is the one that is served"),
     ],
@@ -265,6 +265,18 @@ async def test_what_keeps_a_rollout_from_beginning(serves, version, text):
         replica.serves = each
     with pytest.raises(errors.FailedPrecondition, match=text):
         await scene.begin(version)
+
+
+async def test_a_replica_that_serves_the_new_version_already_waits_for_its_turn():
+    """It started after the version had come into the repository, and is put back first."""
+    scene = Scene(3, GOOD)
+    scene.replicas[2].restart()
+    scene.tick()
+    await scene.begin()
+    assert scene.rollout.previous == 1
+    await scene.look(2)
+    assert scene.serving() == [2, 1, 1]
+    assert (await scene.run()).stage is Stage.PROMOTED
 
 
 async def test_nothing_begins_while_a_replica_is_silent_or_the_model_is_unknown():

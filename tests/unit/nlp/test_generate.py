@@ -45,6 +45,23 @@ async def test_leaving_stops_the_model():
     assert inference.closed == 1
 
 
+async def test_tokens_are_counted(measured):
+    """Those read and written, once a text, and how long the first took; of one that is left, as far as it came."""
+    usage, first = "gen_ai_client_token_usage", "gen_ai_server_time_to_first_token_seconds_count"
+    model = {"gen_ai_request_model": WRITER.name}
+    writer, _ = generator(*says("Good ", "day."))
+    await writer.complete(HI, WRITER, Sampling(), Deadline.after(5))
+    counted = [measured.added(f"{usage}_sum", **model, gen_ai_token_type=kind) for kind in ("input", "output")]
+    assert counted == [7, 3]
+    pieces = writer.stream(HI, WRITER, Sampling(), Deadline.after(5))
+    await anext(pieces)
+    await pieces.aclose()
+    written = {**model, "gen_ai_token_type": "output"}
+    assert measured.added(f"{usage}_count", **written) == 2
+    assert measured.added(f"{usage}_sum", **written) == 3 + 1
+    assert measured.added(first, **model) == 2
+
+
 async def test_a_model_that_ends_without_a_reason_failed():
     """A reply that may be cut is not passed off as whole."""
     writer, _ = generator(*says("Good ")[:1])

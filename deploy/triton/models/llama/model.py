@@ -18,7 +18,7 @@ import triton_python_backend_utils as pb_utils
 
 from deploy.triton.generation import Refused, Wanted, read
 from deploy.triton.llama import Engine, Piece
-from deploy.triton.runtime import check_interpreter, parameters, version_folder
+from deploy.triton.runtime import EXECUTION, Stopwatch, check_interpreter, parameters, version_folder
 from deploy.triton.slots import Full, Slots
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -84,6 +84,7 @@ class _Answer:
             for name in ("finish_reason", "num_input_tokens", "num_output_tokens")
             if _flag(request, f"return_{name}")
         ]
+        self._timed = EXECUTION in request.requested_output_names()
         self._texts: list[str] = []
         self._counted = self._told = 0
 
@@ -94,6 +95,7 @@ class _Answer:
 
     def run(self) -> None:
         """Generate, and send what comes."""
+        self._stopwatch = Stopwatch()
         try:
             self._engine.generate(self.wanted, self._receive)
         except Refused as error:
@@ -139,6 +141,9 @@ class _Answer:
         self._told = piece.output_tokens
         tensors = [pb_utils.Tensor("text_output", np.array([text.encode()], np.object_))]
         tensors += [pb_utils.Tensor(name, values[name]) for name in self._extras]
+        if self._timed:
+            # Since it left the queue; the last response has the whole time.
+            tensors.append(pb_utils.Tensor(EXECUTION, self._stopwatch.read()))
         return pb_utils.InferenceResponse(tensors)
 
 

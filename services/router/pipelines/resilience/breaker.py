@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import OrderedDict, deque
@@ -33,7 +34,8 @@ class Breaker:
     """Of one upstream and model: closed, open (asked nothing), or half open (asked once).
 
     It opens when half of at least ten calls of the last ten seconds failed by the service's fault, for a second, and
-    for twice as long each time that the one call made then fails too, up to half a minute.
+    for twice as long each time that the one call made then fails too, up to half a minute. The others wait for that
+    one: it may be another node of the same graph, which would be cancelled if they failed.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,7 +45,8 @@ class Breaker:
         self._open_until = 0.0
         self._open_seconds = _OPEN_SECONDS
         self._opened = False
-        self._probing = False
+        # Set when the one call has ended.
+        self._probed: asyncio.Event | None = None
 
     @property
     def is_open(self) -> bool:
@@ -52,18 +55,20 @@ class Breaker:
 
     async def call(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """What the attempt gives. Raises Unavailable with the reason CIRCUIT_OPEN without making it."""
+        while self._probed is not None:
+            await self._probed.wait()
         if not self._opened:
             with self._counted():
                 return await attempt()
         remaining = self._open_until - time.monotonic()
-        if remaining > 0 or self._probing:
+        if remaining > 0:
             raise errors.Unavailable(
                 f"{self._name} fails too often and is not asked for the moment",
                 reason=CIRCUIT_OPEN,
                 metadata={"upstream": self._name},
                 retry_after_seconds=max(remaining, 0.1),
             )
-        self._probing = True
+        self._probed = asyncio.Event()
         try:
             answer = await attempt()
         except _UNTOLD:
@@ -79,7 +84,8 @@ class Breaker:
             self._close()
             return answer
         finally:
-            self._probing = False
+            self._probed.set()
+            self._probed = None
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

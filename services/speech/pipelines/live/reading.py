@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.mesh.deadline import Deadline
+from services.mesh.pieces import piece
 from services.speech.pipelines.live.plan import LivePlan
-from services.speech.pipelines.recognition.transcriber import Transcriber, Transcript
+from services.speech.pipelines.recognition.transcriber import SAMPLE_RATE_HERTZ, Transcriber, Transcript
 from services.speech.pipelines.schedule import Priority, Schedule
 
 # From which probability on the language of an utterance is that of the whole stream.
@@ -77,13 +78,15 @@ class Reader:
 
     async def _read(self, samples: NDArray[np.float32], deadline: Deadline, *, quick: bool) -> Reading:
         began = time.monotonic()
-        transcript = await self._transcriber.transcribe(
-            samples,
-            self._plan.card,
-            language=self._given or self._found,
-            word_times=(self._plan.word_times or self._plan.captions is not None) and not quick,
-            hints=self._plan.hints,
-            quick=quick,
-            deadline=Deadline.after(min(deadline.require_seconds(), _READING_SECONDS)),
-        )
+        seconds = round(len(samples) / SAMPLE_RATE_HERTZ, 2)
+        with piece("utterance", {"maas.audio.seconds": seconds, "maas.speech.interim": quick}):
+            transcript = await self._transcriber.transcribe(
+                samples,
+                self._plan.card,
+                language=self._given or self._found,
+                word_times=(self._plan.word_times or self._plan.captions is not None) and not quick,
+                hints=self._plan.hints,
+                quick=quick,
+                deadline=Deadline.after(min(deadline.require_seconds(), _READING_SECONDS)),
+            )
         return Reading(transcript, time.monotonic() - began)

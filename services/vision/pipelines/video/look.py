@@ -8,6 +8,7 @@ from typing import Any
 
 from services.mesh.deadline import Deadline
 from services.mesh.models import ModelCard
+from services.mesh.pieces import piece
 from services.mesh.ports import Target, VideoFrame
 from services.mesh.together import together
 from services.vision.pipelines.detect import Detection
@@ -79,9 +80,10 @@ class Looker:
             first.source_width, first.source_height, dict(zip(self._wanted, frame.renderings, strict=True))
         )
         soon = Deadline.after(min(_FRAME_SECONDS, deadline.require_seconds()))
-        objects, faces, lines = await together(
-            [self._objects(picture, soon), self._faces(picture, soon), self._lines(picture, soon, wanted=read)]
-        )
+        with piece("frame"):
+            objects, faces, lines = await together(
+                [self._objects(picture, soon), self._faces(picture, soon), self._lines(picture, soon, wanted=read)]
+            )
         return Look(frame.offset_seconds, picture.width, picture.height, objects, faces, lines)
 
     async def _objects(self, picture: Picture, deadline: Deadline) -> Any:

@@ -18,7 +18,7 @@ def test_the_manifests_have_no_finding(rendered: Mapping[str, Rendering]) -> Non
     assert run(rendered.values()) == []
 
 
-@pytest.mark.parametrize("mutation", [each for each in MUTATIONS if each.overlay == "dev"], ids=str)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 def test_a_mistake_is_found(rendered: Mapping[str, Rendering], mutation: Mutation) -> None:
     """A mistake in a real rendering is found by its check, at its object, and nothing was found before."""
     original = rendered[mutation.overlay]
@@ -28,6 +28,11 @@ def test_a_mistake_is_found(rendered: Mapping[str, Rendering], mutation: Mutatio
     assert list(check(original)) == []
     found = list(check(objects.as_rendering(original)))
     assert mutation.object in {problem.object for problem in found}
+
+
+def test_every_check_has_a_mistake_that_it_finds() -> None:
+    """No check is there that never finds anything."""
+    assert {mutation.check for mutation in MUTATIONS} == set(_BY_NAME)
 
 
 def test_checks_have_different_names() -> None:

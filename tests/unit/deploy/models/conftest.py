@@ -95,7 +95,10 @@ def write(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     def write_entry(entry: dict[str, Any]) -> Path:
         directory = tmp_path / "catalog"
         directory.mkdir(exist_ok=True)
-        (directory / f"{entry.get('name', 'nameless')}.yaml").write_text(yaml.safe_dump(entry), encoding="utf-8")
+        version = f".{entry['version']}" if entry.get("version", 1) != 1 else ""
+        (directory / f"{entry.get('name', 'nameless')}{version}.yaml").write_text(
+            yaml.safe_dump(entry), encoding="utf-8"
+        )
         return directory
 
     return write_entry

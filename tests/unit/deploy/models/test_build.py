@@ -183,3 +183,40 @@ def test_parts_are_joined_and_checked(make, entry, write, tmp_path):
     with pytest.raises(BuildError, match=r"tiny: whole\.bin has SHA-256"):
         make()
     assert len(list((tmp_path / "cache" / "weights").iterdir())) == 1
+
+
+def test_a_further_version_is_a_folder_beside_the_first(make, entry, write, registry, tmp_path):
+    """Its own weights and code; the configuration is the newest's, and what was built before is found."""
+    make()
+    alone = (tmp_path / "out" / "models" / "tiny").resolve()
+    commands = len(registry.commands)
+    registry.wheel("tiny-2.0", {"tiny/model.onnx": b"better weights"})
+    source = {"package": "pypi:tiny==2.0", "files": {"tiny/model.onnx": sha256(b"better weights")}}
+    second = entry | {"version": 2, "summary": "A better one", "sources": [source]}
+    write(second)
+    assert make()["tiny"] == "built"
+    model = tmp_path / "out" / "models" / "tiny"
+    assert (model / "1" / "model.onnx").read_bytes() == b"weights"
+    assert (model / "2" / "model.onnx").read_bytes() == b"better weights"
+    assert "A better one" in (model / "config.pbtxt").read_text()
+    assert ["tiny==2.0" in command for command in registry.commands[commands:]] == [True]
+    assert make()["tiny"] == "found in the cache"
+    (tmp_path / "catalog" / "tiny.2.yaml").unlink()
+    assert make()["tiny"] == "found in the cache"
+    assert model.resolve() == alone
+
+
+def test_a_version_can_stand_alone(make, entry, write, tmp_path):
+    """When the first has served its time its file goes, and the second keeps its number."""
+    write(entry | {"version": 2})
+    (tmp_path / "catalog" / "tiny.yaml").unlink()
+    make()
+    model = tmp_path / "out" / "models" / "tiny"
+    assert sorted(path.name for path in model.iterdir() if path.name.isdigit()) == ["2"]
+
+
+def test_the_weights_of_two_versions_may_be_the_same(make, entry, write, tmp_path):
+    """Only the description differs: the builder runs once."""
+    write(entry | {"version": 2, "summary": "Says more of itself"})
+    make()
+    assert len(list((tmp_path / "cache" / "weights").iterdir())) == 1

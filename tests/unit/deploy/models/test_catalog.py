@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.models import build
 from deploy.models.catalog import CatalogError, Samples, Server, load, load_catalog, read_labels
@@ -111,3 +112,28 @@ def test_labels_are_read_from_a_source_file(entry, write, tmp_path, file, conten
     (model,) = load_catalog(write(entry))
     (tmp_path / file).write_text(content, encoding="utf-8")
     assert read_labels(model, {file: tmp_path / file}) == (["a", "better"], [])
+
+
+def test_the_newest_version_stands_for_the_model(entry, write):
+    """It knows those before it, in the order of their numbers; ten is more than nine."""
+    for version in (10, 1, 9):
+        directory = write(entry | {"version": version, "default": True})
+    (model,) = load_catalog(directory)
+    assert (model.version, [older.version for older in model.older]) == (10, [1, 9])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("tiny.3.yaml", {"version": 2}, "tiny.3.yaml: name: is 'tiny' in version 2, whose file is 'tiny.2.yaml'"),
+        ("tiny.2.yaml", {}, "tiny.2.yaml: name: is 'tiny' in version 1, whose file is 'tiny.yaml'"),
+        ("tiny.2.yaml", {"version": 2, "task": "other"}, "tiny.2.yaml: task: is other, in tiny.yaml image-class"),
+        ("tiny.0.yaml", {"version": 0}, "tiny.0.yaml: version: Input should be greater than or equal to 1"),
+    ],
+)
+def test_versions_that_are_wrong(entry, write, name, change, message):
+    """The file is called as the version is, and does the same task."""
+    directory = write(entry)
+    (directory / name).write_text(yaml.safe_dump(entry | change))
+    with pytest.raises(CatalogError, match=message):
+        load_catalog(directory)

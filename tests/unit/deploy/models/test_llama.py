@@ -42,9 +42,13 @@ class Request:
     def __init__(self, **inputs):
         self.inputs = {"text_input": b"Hi", "stream": True, "return_finish_reason": True} | inputs
         self.sender = Sender()
+        self.outputs = ["text_output"]
 
     def get_response_sender(self):
         return self.sender
+
+    def requested_output_names(self):
+        return self.outputs
 
 
 class Library:
@@ -126,6 +130,16 @@ def test_pieces_are_sent_as_they_come(answer):
     assert sum(response.outputs["num_output_tokens"][0] for response, _ in sent) == 4
     assert last["num_output_tokens"].dtype == np.uint32
     assert answer.tokens == 4
+
+
+def test_each_piece_tells_when_it_was_worked_on(answer):
+    """Who asks for execution_ns gets it with every piece: the same beginning, and an end that moves on."""
+    request = Request()
+    request.outputs = ["text_output", "execution_ns"]
+    times = [response.outputs["execution_ns"] for response, _ in answer(request)]
+    assert {began for began, _ in times} == {times[0][0]}
+    assert times[0][0] <= times[0][1] <= times[-1][1]
+    assert times[0].dtype == np.int64
 
 
 def test_one_response_without_stream(answer):

@@ -88,11 +88,11 @@ def decoupled(entry):
 
 
 def test_a_decoupled_model(entry):
-    """Triton is told so; optional inputs are optional, and there is no timing output."""
+    """Triton is told so; optional inputs are optional, and it has a timing output as the others have."""
     config = parsed(render.config(Model.model_validate(decoupled(entry)), Labels([], []), {}))
     assert config.model_transaction_policy.decoupled
     assert config.input[0].optional
-    assert [output.name for output in config.output] == ["scores"]
+    assert [output.name for output in config.output] == ["scores", "execution_ns"]
 
 
 def test_a_model_for_vllm(entry):
@@ -103,7 +103,9 @@ def test_a_model_for_vllm(entry):
     assert gpu.backend == "vllm"
     assert gpu.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_MODEL
     assert gpu.model_transaction_policy.decoupled
-    assert (gpu.input, gpu.output) == (cpu.input, cpu.output)
+    assert gpu.input == cpu.input
+    assert [*gpu.output, cpu.output[-1]] == list(cpu.output)
+    assert cpu.output[-1].name == "execution_ns"
     assert set(gpu.parameters) == {"maas"}
     assert json.loads(render.vllm_engine(model.gpu)) == {"model": "a/b", "max_model_len": 9}
 

@@ -136,12 +136,14 @@ async def test_a_text_is_spoken():
     }
 
 
-async def test_sentences_are_spoken_one_by_one():
-    """With a pause between them, and none at the end."""
+async def test_sentences_are_spoken_one_by_one(measured):
+    """With a pause between them, and none at the end; how long it all is, is counted."""
     async with speech() as (stub, inference):
         response = await stub.SynthesizeSpeech(pb.SynthesizeSpeechRequest(text="One two. Three. 😀"))
     assert said(inference) == ["One two.", "Three."]
     assert to_seconds(response.duration) == pytest.approx(0.3 + 0.35, abs=0.14)
+    counted = measured.added("maas_audio_duration_seconds_total", maas_direction="out")
+    assert counted == pytest.approx(to_seconds(response.duration), abs=1e-4)
 
 
 @pytest.mark.parametrize(

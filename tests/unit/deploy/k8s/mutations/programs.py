@@ -1,6 +1,6 @@
 """Settings, references, probes, images and the end of pods."""
 
-from tests.unit.deploy.k8s.mutations.table import PRODUCTION, Objects, caught_by
+from tests.unit.deploy.k8s.mutations.table import Objects, caught_by
 
 NLP = "Deployment/nlp (nlp)"
 
@@ -13,6 +13,26 @@ def misspelt_variable(objects: Objects) -> None:
 @caught_by("variables", NLP)
 def variable_of_another_service(objects: Objects) -> None:
     objects.container("Deployment/nlp")["env"].append({"name": "VISION_GALLERY_THREADS", "value": "1"})
+
+
+@caught_by("variables", "Deployment/triton (triton)")
+def misspelt_variable_of_triton(objects: Objects) -> None:
+    objects.variable("Deployment/triton", "TRITON_DRAIN_SECONDS")["name"] = "TRITON_DRAIN_SECOND"
+
+
+@caught_by("variable_values", "Deployment/triton (triton)")
+def words_for_a_number_of_tritons(objects: Objects) -> None:
+    objects.variable("Deployment/triton", "TRITON_DRAIN_SECONDS")["value"] = "five minutes"
+
+
+@caught_by("bounds", "Deployment/preprocessing (preprocessing)")
+def killed_before_it_refuses(objects: Objects) -> None:
+    objects.container("Deployment/preprocessing")["resources"]["limits"]["memory"] = "2Gi"
+
+
+@caught_by("bounds", "Deployment/preprocessing (preprocessing)")
+def more_videos_than_disk(objects: Objects) -> None:
+    objects.container("Deployment/preprocessing")["env"].append({"name": "PREPROCESSING_MAX_VIDEOS", "value": "64"})
 
 
 @caught_by("required_variables", NLP)
@@ -102,6 +122,17 @@ def file_that_the_volume_has_not(objects: Objects) -> None:
     objects.container("Deployment/nlp")["volumeMounts"].append(mount)
 
 
+@caught_by("arguments", "Deployment/gateway (gateway)")
+def variant_of_the_gateway_that_is_not_there(objects: Objects) -> None:
+    objects.variable("Deployment/gateway", "GATEWAY_MTLS")["value"] = "-mtls"
+
+
+@caught_by("arguments", "Deployment/gateway (gateway)")
+def file_that_the_configuration_has_not(objects: Objects) -> None:
+    arguments = objects.container("Deployment/gateway")["args"]
+    arguments[arguments.index("--config-path") + 1] = "/etc/envoy/gateway/envoi.yaml"
+
+
 @caught_by("objects", "Deployment/nlp")
 def account_that_is_not_there(objects: Objects) -> None:
     objects.remove("ServiceAccount/nlp")
@@ -187,9 +218,9 @@ def image_without_a_tag(objects: Objects) -> None:
     objects.container("Deployment/nlp")["image"] = "registry.example:5000/maas-mesh/nlp"
 
 
-@caught_by("images", "Deployment/gateway (gateway)", PRODUCTION)
-def image_of_others_without_a_digest(objects: Objects) -> None:
-    objects.container("Deployment/gateway")["image"] = "envoyproxy/envoy:v1.40.0"
+@caught_by("images", NLP)
+def image_that_must_have_a_digest(objects: Objects) -> None:
+    objects.pinned = True
 
 
 @caught_by("mounts", NLP)

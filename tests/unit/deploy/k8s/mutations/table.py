@@ -17,6 +17,7 @@ class Objects:
     """The objects of a rendering, to be changed at will."""
 
     def __init__(self, rendering: Rendering) -> None:
+        self.pinned = rendering.pinned
         self.documents = copy.deepcopy(list(rendering.documents))
 
     def __getitem__(self, wanted: str) -> Document:
@@ -49,7 +50,7 @@ class Objects:
 
     def as_rendering(self, like: Rendering) -> Rendering:
         """As checks take it."""
-        return Rendering(like.name, tuple(self.documents), like.pinned)
+        return Rendering(like.name, tuple(self.documents), self.pinned)
 
 
 @dataclass(frozen=True)

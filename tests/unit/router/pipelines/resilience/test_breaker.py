@@ -106,11 +106,12 @@ async def test_old_failures_do_not_count():
 
 
 @in_virtual_time
-async def test_one_call_finds_out():
-    """After its time one call goes through, the others are refused until it has ended well."""
+@pytest.mark.parametrize("well", [True, False])
+async def test_one_call_finds_out(well):
+    """After its time one call goes through; the others wait for how it ends, and go too or are refused."""
     breaker, service = await opened()
     await asyncio.sleep(1.5)
-    service.error = None
+    service.error = None if well else service.error
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow():
@@ -120,10 +121,25 @@ async def test_one_call_finds_out():
 
     probe = asyncio.create_task(breaker.call(slow))
     await begun.wait()
-    assert await reason(breaker, service) == "CIRCUIT_OPEN"
+    other = asyncio.create_task(reason(breaker, service))
+    await asyncio.sleep(0.1)
+    assert not other.done()
     go_on.set()
-    assert await probe == "answer"
-    assert (await reason(breaker, service), breaker.is_open) == ("answer", False)
+    assert await other == ("answer" if well else "CIRCUIT_OPEN")
+    assert breaker.is_open is not well
+    await asyncio.gather(probe, return_exceptions=True)
+
+
+@in_virtual_time
+async def test_two_nodes_of_a_graph_that_ask_the_same():
+    """Both run at the same time, and one that failed would cancel the other, which finds out that all is well."""
+    breaker, service = await opened()
+    await asyncio.sleep(1.5)
+    service.error = None
+    async with asyncio.TaskGroup() as graph:
+        nodes = [graph.create_task(breaker.call(service)) for _ in range(2)]
+    assert [node.result() for node in nodes] == ["answer", "answer"]
+    assert not breaker.is_open
 
 
 @in_virtual_time
