@@ -28,6 +28,7 @@ from services.mesh.context import holding
 _ASKED = ((REQUEST_KEY, "1"),)
 # gRPC bounds what trailers hold to 8 KiB; error details need room beside them.
 _MAX_ENTRIES = 96
+_SHORTEST_MILLISECONDS = 0.05
 
 
 class Stage(IntEnum):
@@ -130,7 +131,8 @@ class Clock:
 
     def server_timing(self, traceparent: str = "") -> str:
         """All of it as the value of a Server-Timing header. traceparent: of the call's span, where there is one."""
-        entries = [f"{name};dur={seconds * 1000:.1f}" for name, seconds in self.stages().items()]
+        stages = {name: seconds * 1000 for name, seconds in self.stages().items()}
+        entries = [f"{name};dur={spent:.1f}" for name, spent in stages.items() if spent >= _SHORTEST_MILLISECONDS]
         entries.insert(0, f"total;dur={self.total_seconds() * 1000:.1f}")
         for name, part in self.parts.items():
             entries.append(f"node.{name};dur={part.duration / 1e6:.1f};start={part.start / 1e6:.1f};runs={part.runs}")
