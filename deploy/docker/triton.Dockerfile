@@ -24,6 +24,8 @@
 #             process 1, does that by itself and restarts Triton without the container; give liveness 60 s there
 #   signals   SIGTERM: calls in flight finish within 300 s (deploy/drain.py), then it ends with 0
 ARG BASE=nvcr.io/nvidia/tritonserver:26.06-py3
+# With compilers, and with the Python of BASE.
+ARG WHEELS_BASE=python:3.12.12-bookworm
 ARG EMBEDDED_BASE=python:3.11.14-slim-bookworm
 
 # ---- embedded: packages of the models and of the guard
@@ -81,16 +83,23 @@ LABEL org.opencontainers.image.title="maas-mesh/triton-cpu" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause"
 
 # ---- NVIDIA's: packages of the models' Python code, for the image's own Python
-FROM ${BASE} AS triton-build
+FROM ${WHEELS_BASE} AS triton-wheels
 WORKDIR /build
-# vLLM's backend, where the base has it, takes its packages from the system; ours come first.
-RUN python3 -m venv --without-pip --system-site-packages /opt/maas
 COPY pyproject.toml deploy/docker/requirements.py deploy/local/constraints.txt ./
+# One of them, pocketsphinx, has no wheel for Python 3.12 and is compiled.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     set -eu; \
     python3 requirements.py pyproject.toml inference triton > requirements.txt; \
+    python3 -m pip wheel --quiet --disable-pip-version-check --wheel-dir /wheels \
+      --constraint constraints.txt --requirement requirements.txt
+
+FROM ${BASE} AS triton-build
+# vLLM's backend, where the base has it, takes its packages from the system; ours come first.
+COPY --from=triton-wheels /wheels /wheels
+RUN set -eu; \
+    python3 -m venv --without-pip --system-site-packages /opt/maas; \
     python3 -m pip --python /opt/maas/bin/python3 install --quiet --disable-pip-version-check --no-compile \
-      --ignore-installed --constraint constraints.txt --requirement requirements.txt; \
+      --no-index --no-deps --ignore-installed /wheels/*.whl; \
     echo /opt/maas/app > "$(/opt/maas/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/app.pth"; \
     /opt/maas/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /opt/maas/lib
 
