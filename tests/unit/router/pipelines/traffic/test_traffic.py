@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from services.mesh.judgement import likelihood
 from services.router.pipelines.traffic.judge import judge
 from services.router.pipelines.traffic.policy import Canary, Policy, Share, State, choose
 from services.router.pipelines.traffic.tally import Tally
@@ -70,14 +69,6 @@ def test_keys_of_a_canary_stay_with_it():
 def test_a_canary_that_ended(state, variant):
     """All goes to one that was promoted, nothing to one that was rolled back."""
     assert {choose(with_canary(state=state), key) for key in KEYS} == {variant}
-
-
-def test_likelihood_is_that_of_a_binomial():
-    """Against a sum done by hand: two or more heads of three."""
-    assert likelihood(2, 3, 0.5) == pytest.approx(0.5)
-    assert likelihood(1, 5, 0.02) == pytest.approx(1 - 0.98**5)
-    assert likelihood(1, 5, 0.0) == 0.0
-    assert likelihood(0, 5, 0.0) == 1.0
 
 
 @pytest.mark.parametrize(("calls", "seconds"), [(19, LONG), (20, 59)])
