@@ -147,6 +147,9 @@ class Driver:
             await self._keep(rollout.forward(len(replicas), text, self._now()))
         elif seconds > limits.max_seconds:
             text = f"only {tried.calls} of {limits.min_calls} calls came in {seconds:.0f} s"
+            if tried.calls >= limits.min_calls:
+                wrong = ", ".join(name for name in replicas if not self._serves(name, rollout.wanted(name)))
+                text = f"within {seconds:.0f} s this replica did not serve what it was to serve: {wrong}"
             await self._keep(rollout.back(text, self._now()))
 
     async def _settle(self, replicas: dict[str, Replica]) -> None:

@@ -100,6 +100,8 @@ class Rollouts:
                 except errors.MeshError as error:
                     self._unread = self._unread and error
                     log.warning("the rollouts cannot be read", reason=error.reason)
+                except Exception:  # what cannot be read now may be at the next look
+                    log.exception("reading the rollouts broke")
                 await asyncio.sleep(self._periods.read)
         finally:
             tasks = [active.task for active in self._active.values() if active.task]
@@ -152,11 +154,18 @@ class Rollouts:
                 f"{MAX_ROLLOUTS} rollouts are kept, which is the limit; delete one first", reason="TOO_MANY_ROLLOUTS"
             )
         rollout = await begin(self._fleet, model, version, limits, self._now())
-        async with self._order:
-            if known is None:
-                self._set(await self._kept.create(rollout))
-            else:
-                self._set(await self._kept.replace(known.record, rollout))
+        try:
+            async with self._order:
+                if known is None:
+                    self._set(await self._kept.create(rollout))
+                else:
+                    self._set(await self._kept.replace(known.record, rollout))
+        except (errors.AlreadyExists, errors.Aborted):
+            # Somebody else began one at the same time; the same is as well.
+            await self.refresh()
+            view = self.find(model)
+            if view is None or view.rollout.stage is not Stage.RUNNING or view.rollout.version != version:
+                raise
         return self.view(model)
 
     async def back(self, model: str) -> View:
@@ -244,10 +253,10 @@ class Rollouts:
                 log.exception("a rollout broke", model=active.record.rollout.model)
             settled = active.record.rollout.settled
             seconds = self._periods.settled if settled else self._periods.running
-            try:
-                await asyncio.wait_for(active.woken.wait(), seconds)
-            except TimeoutError:
-                continue
+            # Not wait_for, which in Python 3.11 may lose a cancellation.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await active.woken.wait()
 
     async def _read_again(self) -> None:
         with suppress(errors.MeshError):

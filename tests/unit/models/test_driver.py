@@ -171,6 +171,15 @@ async def test_a_silent_replica_without_the_new_version_holds_up_and_no_more():
     assert (await scene.run()).stage is Stage.PROMOTED
 
 
+async def test_a_replica_that_stays_silent_ends_the_rollout_when_its_time_is_over():
+    """It is named."""
+    scene = Scene(2, GOOD)
+    await scene.begin()
+    scene.replicas[1].silent = True
+    await scene.look(65)
+    assert scene.rollout.reason.endswith("did not serve what it was to serve: r1")
+
+
 async def test_only_the_newest_version_can_be_rolled_out():
     """A Triton loads what is newest in its repository; asked for another, all go back and are told why."""
     scene = Scene(2, GOOD | {3: (0.0, 0.01)})

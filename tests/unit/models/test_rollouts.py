@@ -100,6 +100,16 @@ async def test_the_same_command_gives_the_rollout_that_runs_and_another_is_refus
             await rollouts.delete(MODEL)
 
 
+async def test_two_who_begin_the_same_at_once_get_the_same(scene):
+    """One of them writes first; who wants another version is refused."""
+    scene.calls = False
+    async with scene.process() as first, scene.process() as second:
+        found = await asyncio.gather(first.start(MODEL, 2, LIMITS), second.start(MODEL, 2, LIMITS))
+        assert len({view.rollout.created for view in found}) == 1
+        with pytest.raises(errors.FailedPrecondition):
+            await second.start(MODEL, 3, LIMITS)
+
+
 async def test_people_may_decide(scene):
     """Promotion and the way back, whether it runs or has ended; what was rolled back is not promoted."""
     scene.calls = False
