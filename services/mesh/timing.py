@@ -36,16 +36,18 @@ class Stage(IntEnum):
 
     # A model's answer; told as queue, compute and transfer, as far as the model tells its own times.
     MODEL = 0
-    # Sound, pictures and drawings made from results.
+    # Sound, pictures and messages made from results.
     ENCODE = 1
     # Bytes to tensors, and clean text.
     PREPROCESS = 2
+    # A turn in a queue of the service's own; told together with the time in the queues of models.
+    QUEUE = 3
     # Another service's answer, in the router.
-    CALL = 3
+    CALL = 4
     # The caller's next message.
-    RECEIVE = 4
+    RECEIVE = 5
     # Preprocessing of a stream, which may be waiting for what the caller sends.
-    LISTEN = 5
+    LISTEN = 6
 
 
 # What the caller is told of; its bounded set of names.
@@ -120,9 +122,10 @@ class Clock:
         model = self._spent[Stage.MODEL]
         queue, compute, whole = self._told
         # Calls that ran side by side share the time in the proportion of what their models told.
-        found["queue"] = round(model * queue / whole) if whole else 0
+        in_queue = round(model * queue / whole) if whole else 0
+        found["queue"] = in_queue + self._spent[Stage.QUEUE]
         found["compute"] = round(model * compute / whole) if whole else 0
-        found["transfer" if whole else "model"] = model - found["queue"] - found["compute"]
+        found["transfer" if whole else "model"] = model - in_queue - found["compute"]
         return {name: spent / 1e9 for name, spent in found.items() if spent}
 
     def total_seconds(self) -> float:

@@ -53,7 +53,8 @@ class Workers:
         counts until then.
         Raises Exhausted when too many wait, DeadlineExceeded, and what the function raises.
         """
-        await self._acquire(deadline)
+        with stage(Stage.QUEUE):
+            await self._acquire(deadline)
         loop = asyncio.get_running_loop()
 
         def release(_: Future[T]) -> None:

@@ -9,6 +9,8 @@ from enum import IntEnum
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from services.mesh.timing import Stage, stage
+
 T = TypeVar("T")
 
 
@@ -58,7 +60,8 @@ class Schedule:
 
         A caller that gives up while it waits loses its place. What runs, runs to its end: the model is not free before.
         """
-        await self._turn(stream, priority)
+        with stage(Stage.QUEUE):
+            await self._turn(stream, priority)
         running = asyncio.ensure_future(work())
         self._running.add(running)
         running.add_done_callback(self._done)

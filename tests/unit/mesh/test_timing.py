@@ -58,6 +58,17 @@ def test_a_model_s_own_times(seconds):
     assert clock.stages() == {"queue": 1, "compute": 2, "transfer": 1}
 
 
+def test_queues_of_models_and_of_services(seconds):
+    """Time in either is told as one."""
+    with timing.clock(asked=True) as clock:
+        with stage(Stage.QUEUE):
+            seconds.pass_(3)
+        with stage(Stage.MODEL):
+            seconds.pass_(2)
+            clock.executed(1_000_000_000, 1_000_000_000, 2_000_000_000)
+    assert clock.stages() == {"queue": 4, "compute": 1}
+
+
 def test_nodes_of_a_graph(seconds):
     """Each has its runs, when it began first, and the stages of the services that it called; nobody else's."""
     with timing.clock(asked=True) as clock:

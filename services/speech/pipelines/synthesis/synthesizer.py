@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.ports import Inference, Preprocessor
+from services.mesh.timing import Stage, stage
 from services.speech.pipelines.synthesis.ahead import ahead
 from services.speech.pipelines.synthesis.encoding import Encoder, Output
 from services.speech.pipelines.synthesis.joining import silence, trimmed
@@ -99,11 +100,11 @@ class Synthesizer:
         encoder = Encoder(output, speaker.voice.sample_rate_hertz, whole=True)
         for step in steps:
             sound = await self._say(step, speaker, speaking_rate, deadline)
-            await asyncio.to_thread(encoder.encode, _with_pause(sound))
+            await _encoded(encoder, _with_pause(sound))
             # Two bytes a sample, whatever the encoding: it has to be in memory until the end.
             if 2 * encoder.samples_written > MAX_AUDIO_BYTES:
                 raise errors.InvalidArgument.field(script.field, _TOO_LONG)
-        content = await asyncio.to_thread(encoder.encode, np.empty(0, np.float32), last=True)
+        content = await _encoded(encoder, np.empty(0, np.float32), last=True)
         return Speech(content, encoder.sample_rate_hertz, encoder.samples_written / encoder.sample_rate_hertz)
 
     async def stream(
@@ -130,12 +131,12 @@ class Synthesizer:
                 speaker, hertz = sound.speaker, sound.speaker.voice.sample_rate_hertz
                 encoder = encoder or Encoder(output, hertz, whole=False)
                 samples = _with_pause(sound)
-                content = await asyncio.to_thread(encoder.encode, samples)
+                content = await _encoded(encoder, samples)
                 yield Piece(sound.step.text, seconds, seconds + len(sound.samples) / hertz, content)
                 seconds += len(samples) / hertz
         if encoder is None or speaker is None:
             raise errors.InvalidArgument.field("text", "holds nothing that can be spoken")
-        content = await asyncio.to_thread(encoder.encode, np.empty(0, np.float32), last=True)
+        content = await _encoded(encoder, np.empty(0, np.float32), last=True)
         rate = encoder.sample_rate_hertz
         yield End(speaker, content, rate, encoder.samples_written / rate)
 
@@ -188,6 +189,12 @@ async def _sentences(
             yield sentence
     for sentence in await cutter.flush(deadline):
         yield sentence
+
+
+async def _encoded(encoder: Encoder, samples: NDArray[np.float32], *, last: bool = False) -> bytes:
+    """The samples in the form wanted, beside the event loop. last: nothing follows."""
+    with stage(Stage.ENCODE):
+        return await asyncio.to_thread(encoder.encode, samples, last=last)
 
 
 def _require_sayable(script: Script, speaker: Speaker) -> None:
