@@ -81,6 +81,7 @@ class Gateway:
     status: where others may ask whether it is ready (/ready) and for its statistics (/stats/prometheus), and nothing
         else; None where they can reach `admin`.
     tracing: of an OTLP/gRPC receiver; None records no spans, but the caller's trace context still passes through.
+    traced_percent: of the calls without a trace context so many are recorded, here and in the services behind.
     origins: regular expression of the web origins that may call with gRPC-Web.
     stream_limit_seconds: longest time that a stream may take; also its deadline when its caller set none.
     stream_idle_seconds: a stream on which nothing comes or goes for so long is ended; longer than the services wait,
@@ -100,6 +101,7 @@ class Gateway:
     discovery: Literal["STATIC", "STRICT_DNS"] = "STATIC"
     status: Address | None = None
     tracing: Address | None = None
+    traced_percent: float = 100.0
     tls: Tls | None = None
     identity: Identity | None = None
     origins: str = LOCAL_ORIGINS

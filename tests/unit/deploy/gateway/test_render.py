@@ -59,6 +59,7 @@ def test_kubernetes(tmp_path: Path, certificate: Tls) -> None:
         ),
         discovery="STRICT_DNS",
         tracing=Address("collector.observability.svc", 4317),
+        traced_percent=12.5,
         tls=certificate,
         origins=r"https://(www|app)\.example\.com",
         rate_limit_per_second=100,
@@ -97,8 +98,8 @@ def test_who_asks_for_nothing_gets_nothing() -> None:
 
 
 def test_tenants_are_called_as_services_want() -> None:
-    """The gateway lets through what the face gallery takes, and no other."""
-    assert TENANT in (SETTINGS.build.parent / "services/vision/rpc/gallery.py").read_text()
+    """The gateway lets through what the services take, and no other."""
+    assert TENANT in (SETTINGS.build.parent / "services/mesh/tenant.py").read_text()
 
 
 def test_certificates_need_an_authority() -> None:
