@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 _PACKAGE = "maas-mesh"
 # Variables that a manifest fills from Kubernetes' downward API.
-_KUBERNETES = {
+KUBERNETES = {
     "K8S_CLUSTER_NAME": "k8s.cluster.name",
     "K8S_NAMESPACE_NAME": "k8s.namespace.name",
     "K8S_DEPLOYMENT_NAME": "k8s.deployment.name",
@@ -28,7 +28,7 @@ def resource(service: str) -> Resource:
     Version and instance, and the place in Kubernetes where the K8S_* variables tell it. OTEL_RESOURCE_ATTRIBUTES adds
     to these, and says better what it names as well; only the name stays ours.
     """
-    found = {name: os.environ[variable] for variable, name in _KUBERNETES.items() if os.environ.get(variable)}
+    found = {name: os.environ[variable] for variable, name in KUBERNETES.items() if os.environ.get(variable)}
     ours = Resource({"service.instance.id": _instance(), **_version(), **found})
     given = OTELResourceDetector().detect()
     return Resource.create().merge(ours).merge(given).merge(Resource({"service.name": service}))

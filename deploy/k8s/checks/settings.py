@@ -17,10 +17,11 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from deploy.k8s.checks.containers import OWN_IMAGES
 from deploy.k8s.checks.environment import contents_of, resolved
 from deploy.k8s.checks.rendering import Document, Problem, Rendering, Workload, at
+from services.mesh.resource import KUBERNETES
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 # Read by libraries: OpenTelemetry, gRPC, Python, OpenMP and the C library.
-_LIBRARIES = re.compile(r"(OTEL|K8S|GRPC|OMP|PYTHON|MALLOC)_?[A-Z0-9_]*|HOME|TMPDIR|TZ|LANG|SSL_CERT_FILE")
+_LIBRARIES = re.compile(r"(OTEL|GRPC|OMP|PYTHON|MALLOC)_?[A-Z0-9_]*|HOME|TMPDIR|TZ|LANG|SSL_CERT_FILE")
 # A path that is wrong here may be right in the image; `_places` looks whether it is.
 _PATH_ERRORS = frozenset({"path_not_directory", "path_not_file", "path_does_not_exist"})
 _OWN_ADDRESSES = {"listen_address": "grpc", "metrics_address": "metrics"}
@@ -34,7 +35,7 @@ def variables(rendering: Rendering) -> Iterator[Problem]:
     for workload, container, settings in programs(rendering):
         known = set(variables_of(settings))
         for variable in resolved(rendering, container):
-            if variable not in known and not _LIBRARIES.fullmatch(variable):
+            if variable not in known | KUBERNETES.keys() and not _LIBRARIES.fullmatch(variable):
                 yield Problem(
                     workload.where(container),
                     f"{variable} is no setting of {settings.__module__}: correct its name, or remove it",

@@ -5,7 +5,7 @@ from services.mesh.resource import resource
 
 
 def attributes(monkeypatch, **environment):
-    for name in (*module._KUBERNETES, "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"):
+    for name in (*module.KUBERNETES, "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -11,6 +11,12 @@ def misspelt_variable(objects: Objects) -> None:
 
 
 @caught_by("variables", NLP)
+def misspelt_place(objects: Objects) -> None:
+    source = {"fieldRef": {"fieldPath": "metadata.name"}}
+    objects.container("Deployment/nlp")["env"].append({"name": "K8S_POD", "valueFrom": source})
+
+
+@caught_by("variables", NLP)
 def variable_of_another_service(objects: Objects) -> None:
     objects.container("Deployment/nlp")["env"].append({"name": "VISION_GALLERY_THREADS", "value": "1"})
 
