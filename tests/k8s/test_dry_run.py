@@ -10,7 +10,7 @@ from deploy.k8s.checks.kustomize import COMBINATIONS
 from deploy.k8s.checks.rendering import Rendering
 from deploy.k8s.overlays import overlays
 from tests.k8s.api import Api, Refused
-from tests.k8s.cluster import run_kubectl
+from tests.k8s.cluster import eventually, run_kubectl
 from tests.k8s.rewriting import moved, refused, warnings_in
 
 _NAMES = [folder.name for folder in overlays()] + [" + ".join(("base", *each)) for each in ((), *COMBINATIONS)]
@@ -35,6 +35,9 @@ def test_the_api_server_takes_it(
 
 def test_the_namespace_enforces_restricted(api: Api, namespace: str) -> None:
     """A pod that may become root is refused: what the labels promise, the cluster does."""
+    # Admission looks for the account that pods have by default, which a controller makes a moment after the namespace.
+    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+    eventually(lambda: api.ask("GET", account).status == 200, "the namespace has its default ServiceAccount")
     container = {"name": "any", "image": "registry.example/any:1"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "any"}, "spec": {"containers": [container]}}
     with pytest.raises(Refused, match="restricted"):

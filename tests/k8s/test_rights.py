@@ -9,7 +9,7 @@ import pytest
 from deploy.k8s.checks.rendering import Rendering
 from deploy.k8s.overlays import overlays
 from tests.k8s.api import Api
-from tests.k8s.cluster import run_kubectl
+from tests.k8s.cluster import eventually, run_kubectl
 from tests.k8s.rewriting import moved
 from tests.k8s.rights import Question, questions, review
 
@@ -31,9 +31,10 @@ def test_rights_are_those_of_the_roles(
     documents = [each for each in rendered[overlay].documents if each["kind"] in _KINDS]
     applied = run_kubectl("apply", "--filename=-", documents=moved(documents, namespace))
     assert applied.returncode == 0, applied.stderr
-    wrong = [
-        f"{question}: {'is refused' if expected else 'is allowed'}"
-        for question, expected in questions(rendered[overlay])
-        if _allowed(api, namespace, question) is not expected
-    ]
-    assert wrong == []
+    for question, expected in questions(rendered[overlay]):
+        # The authoriser learns of new bindings a moment after they are made.
+        eventually(
+            lambda question=question, expected=expected: _allowed(api, namespace, question) is expected,
+            f"{question} is {'allowed' if expected else 'refused'}",
+            seconds=10,
+        )

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from deploy.k8s.checks.kustomize import render_overlay
 from deploy.k8s.checks.rendering import Rendering
-from deploy.k8s.checks.schemas import custom_kinds
+from deploy.k8s.checks.schemas import custom_kinds, schema
+from deploy.k8s.overlays import overlays
 from tests.k8s import rewriting
 from tests.k8s.rights import Question, questions, review
 
@@ -121,3 +123,19 @@ def test_a_review_asks_in_the_accounts_name() -> None:
     assert "system:serviceaccounts:mine" in spec["groups"]
     asked = {"namespace": "mine", "verb": "create", "group": "", "resource": "pods", "subresource": "exec"}
     assert spec["resourceAttributes"] == asked
+
+
+@pytest.mark.parametrize("overlay", [folder.name for folder in overlays()])
+def test_real_overlays_can_be_moved(overlay: str) -> None:
+    """What is sent is still right by the schemas; everything is the test's own, and named as such."""
+    original = render_overlay(overlay)
+    documents = rewriting.unscheduled(rewriting.moved(original.documents, "mine"))
+    moved = Rendering(overlay, tuple(documents))
+    assert list(schema(moved)) == []
+    assert len(documents) == len(original.documents) - 1
+    assert all(
+        each["metadata"].get("namespace", each["metadata"]["name"].partition("-")[0]) == "mine" for each in documents
+    )
+    priorities = {each["metadata"]["name"] for each in moved.of("PriorityClass")}
+    assert {workload.pod.get("priorityClassName") for workload in moved.workloads} <= priorities | {None}
+    assert {question.account for question, allowed in questions(moved) if allowed} == {"models"}
