@@ -125,7 +125,7 @@ class Clock:
         in_queue = round(model * queue / whole) if whole else 0
         found["queue"] = in_queue + self._spent[Stage.QUEUE]
         found["compute"] = round(model * compute / whole) if whole else 0
-        found["transfer" if whole else "model"] = model - in_queue - found["compute"]
+        found["transfer" if whole else "model"] = max(0, model - in_queue - found["compute"])
         return {name: spent / 1e9 for name, spent in found.items() if spent}
 
     def total_seconds(self) -> float:
@@ -160,12 +160,6 @@ def clock(*, asked: bool) -> Iterator[Clock]:
 def current() -> Clock | None:
     """The clock of the call that is being answered, None outside of one."""
     return _clock.get()
-
-
-def wanted() -> bool:
-    """Whether the caller of what is being answered asked for its times."""
-    found = _clock.get()
-    return found is not None and found.asked
 
 
 @contextmanager
