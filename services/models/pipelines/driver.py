@@ -224,7 +224,10 @@ class Driver:
         """Whether a replica of a rollout that has long ended serves nothing because somebody wants it so, or as yet."""
         if not self._rollout.settled or _ready(held):
             return False
-        return not held or any(each.state in ("LOADING", "") or each.reason == UNLOADED for each in held)
+        if any(each.state in ("LOADING", "") for each in held):
+            return True
+        # A version that another one took over from is unloaded as well; one that broke has another reason.
+        return all(each.reason == UNLOADED for each in held)
 
     def _serves(self, name: str, version: int) -> bool:
         """Whether a replica was last seen to serve this version and no other."""

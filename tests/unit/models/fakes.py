@@ -49,7 +49,11 @@ class FakeReplica:
     async def held(self):
         self._answer()
         if self.serves is None:
-            return [Held(MODEL, 1, "UNAVAILABLE", self.reason) if self.reason else Held(MODEL, 0, "")]
+            if not self.reason:
+                return [Held(MODEL, 0, "")]
+            # The one that was served before, if another took over from it, is known as well.
+            before = [Held(MODEL, 1, "UNAVAILABLE", UNLOADED)] if 2 in self.loads else []
+            return [*before, Held(MODEL, 2, "UNAVAILABLE", self.reason)]
         return [Held(MODEL, self.serves, "READY"), Held("other", 7, "READY")]
 
     async def configuration(self, model):

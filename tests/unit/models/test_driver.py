@@ -225,6 +225,16 @@ async def test_what_somebody_unloaded_stays_so(reason):
     assert scene.serving() == [None, 2]
 
 
+async def test_a_version_that_breaks_later_is_loaded_again():
+    """Though the one before it, which lies beside it, was unloaded by the rollout itself."""
+    scene = Scene(2, GOOD)
+    await scene.begin()
+    await scene.run()
+    scene.replicas[0].serves, scene.replicas[0].reason = None, "the process of the model died"
+    await scene.look()
+    assert scene.serving() == [2, 2]
+
+
 async def test_what_cannot_be_carried_out_is_tried_again_and_told_once():
     """The pauses grow, and the history does not fill with the same."""
     scene = Scene(1, {1: (0.0, 0.01), 2: (0.9, 0.01)})
