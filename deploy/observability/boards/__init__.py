@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from deploy.observability.boards import overview, promises, service, streams, triton
+from deploy.observability.boards import models, overview, promises, service, streams, triton
 
-BOARDS = (overview.BOARD, service.BOARD, triton.BOARD, streams.BOARD, promises.BOARD)
+BOARDS = (overview.BOARD, service.BOARD, triton.BOARD, streams.BOARD, models.BOARD, promises.BOARD)
