@@ -6,9 +6,10 @@ from contextlib import aclosing
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
+from services.client.server_timing import read
 from services.mesh import errors
 from services.mesh.channel import open_channel
-from services.mesh.client import call, client_span
+from services.mesh.client import call, client_span, trace_metadata
 from services.mesh.deadline import Deadline
 from services.mesh.exchange import exchange
 from tests.integration.test_interceptors import SERVICE, echo, fails, nothing
@@ -149,3 +150,22 @@ async def test_an_answer_that_nobody_can_read(spans):
     (client,) = spans.get_finished_spans()
     assert told(client) == ("UNKNOWN", "LookupError", ERROR)
     assert "secret" not in client.to_json()
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_a_call_whose_caller_records_nothing(spans, kind):
+    """A trace context that is not sampled is respected here and in the calls that are made; times are told anyway."""
+    passed_on = []
+
+    async def act(_):
+        with client_span(UNARY):
+            passed_on.extend(trace_metadata())
+
+    async with echo(act) as (channel, _):
+        running = getattr(channel, kind)(f"/{SERVICE}/{kind}")(
+            b"request", metadata=[("traceparent", f"00-{'a' * 32}-{'b' * 16}-00"), ("maas-timing", "1")]
+        )
+        assert [await running] if kind == "unary_unary" else [answer async for answer in running]
+        assert "total" in {each.name for each in read(await running.trailing_metadata())}
+    assert spans.get_finished_spans() == ()
+    assert [value[:35] + value[-3:] for _, value in passed_on] == [f"00-{'a' * 32}-00"]
