@@ -46,7 +46,7 @@ $(MODELS): $(CATALOG) .venv/installed
 	@rm -f $(BUILD)/models-*.done && touch $@  # MAAS_MODEL_SIZE=small, large or auto: one of them is built
 
 tracing-ui: $(BUILD)/tracing-ui.done ## fetch the tracing UI
-$(BUILD)/tracing-ui.done: deploy/local/tracing-ui/package.json deploy/local/tracing-ui/package-lock.json .venv/installed
+$(BUILD)/tracing-ui.done: deploy/local/tracing-ui/package.json deploy/local/tracing-ui/package-lock.json deploy/local/tracing_ui.py .venv/installed
 	@$(BIN)/python -m deploy.local.tracing_ui
 	@touch $@
 
