@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import urllib.request
 import wave
@@ -52,6 +53,7 @@ class Seen:
     before: Counter[tuple[str, frozenset[tuple[str, str]]]]
     after: Counter[tuple[str, frozenset[tuple[str, str]]]]
     exemplars: frozenset[str]
+    trace_id: str
     tokens: tuple[int, int]
     spoken_seconds: float
 
@@ -93,14 +95,9 @@ def sound() -> Iterator[preprocessing_pb2.StreamingConvertAudioRequest]:
 
 
 @pytest.fixture(scope="module")
-def trace_id() -> str:
-    """Of one of the calls."""
-    return secrets.token_hex(16)
-
-
-@pytest.fixture(scope="module")
-def seen(mesh, wait_for: Callable[..., None], trace_id: str) -> Seen:
-    """A set of real calls through the gateway."""
+def seen(mesh, wait_for: Callable[..., None]) -> Seen:
+    """A set of real calls through the gateway, one of them sampled."""
+    trace_id = secrets.token_hex(16)
     before, _ = scrape(mesh)
     text = f"{CANARY} {secrets.token_hex(8)}"
     image = media_pb2.Image(content=(SAMPLES / "coffee.png").read_bytes())
@@ -119,17 +116,18 @@ def seen(mesh, wait_for: Callable[..., None], trace_id: str) -> Seen:
             ),
             timeout=120,
         )
-        vision.ClassifyImage(
-            vision_pb2.ClassifyImageRequest(image=image),
-            timeout=60,
-            metadata=[("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")],
-        )
         speech.Recognize(speech_pb2.RecognizeRequest(audio=audio), timeout=120)
         spoken = speech.SynthesizeSpeech(synthesis_pb2.SynthesizeSpeechRequest(text=CANARY), timeout=60)
         list(preprocessing.StreamingConvertAudio(sound(), timeout=60))
         look = router_pb2.RunGraphRequest(graph="look-twice", inputs={"photo": router_pb2.Value(data=image.content)})
         for _ in range(RUNS):
             router.RunGraph(look, timeout=60)
+        # After those of the graph: of each bucket the last call is the exemplar.
+        vision.ClassifyImage(
+            vision_pb2.ClassifyImageRequest(image=image),
+            timeout=60,
+            metadata=[("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")],
+        )
         for refused in (
             lambda: vision.ClassifyImage(vision_pb2.ClassifyImageRequest(image=image, model=CANARY), timeout=60),
             lambda: router.RunGraph(router_pb2.RunGraphRequest(graph=CANARY), timeout=60),
@@ -147,7 +145,7 @@ def seen(mesh, wait_for: Callable[..., None], trace_id: str) -> Seen:
     )
     after, exemplars = scrape(mesh)
     tokens = reply.usage.input_tokens, reply.usage.output_tokens
-    return Seen(before, after, exemplars, tokens, spoken.duration.ToTimedelta().total_seconds())
+    return Seen(before, after, exemplars, trace_id, tokens, spoken.duration.ToTimedelta().total_seconds())
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED.keys() - ELSEWHERE.keys()))
@@ -236,9 +234,9 @@ def test_the_ready_models_are_those_in_triton(mesh, seen: Seen):
     assert told == {model.name for model in index if model.state == "READY"} - {"canary"}
 
 
-def test_a_bucket_leads_to_the_trace_of_its_call(seen: Seen, trace_id: str):
+def test_a_bucket_leads_to_the_trace_of_its_call(seen: Seen):
     """A sampled call's trace id is an exemplar of the services that answered it."""
-    assert trace_id in seen.exemplars
+    assert seen.trace_id in seen.exemplars
 
 
 def test_nobody_makes_series_by_what_he_writes(seen: Seen):
@@ -248,6 +246,22 @@ def test_nobody_makes_series_by_what_he_writes(seen: Seen):
     models = {dict(labels).get("maas_model", "") for _, labels in seen.after}
     ready = {dict(labels)["maas_model"] for name, labels in seen.after if name == "maas_model_ready"}
     assert models - {"", "other"} <= ready
+
+
+def test_logs_have_a_line_for_each_call_and_nothing_of_what_was_sent(mesh, seen: Seen):
+    """In JSON, also what libraries say; the sampled call can be found by its trace in each service that it went to."""
+    logs = {service: (mesh.run_directory / "logs" / f"{service}.log").read_text() for service in SERVICES}
+    lines = {service: [json.loads(line) for line in text.splitlines()] for service, text in logs.items()}
+    assert [service for service, text in logs.items() if CANARY in text] == []
+    assert CANARY not in (mesh.run_directory / "logs" / "triton.log").read_text()
+    for service in ("vision", "preprocessing"):
+        assert [line for line in lines[service] if line["event"] == "call" and line.get("trace_id") == seen.trace_id]
+    (classified,) = [line for line in lines["vision"] if line.get("trace_id") == seen.trace_id]
+    assert classified["models"] == ["efficientnet-lite0"]
+    assert {"preprocess", "compute"} <= classified["stages"].keys()
+    assert classified["bytes_in"] > (SAMPLES / "coffee.png").stat().st_size
+    (refused,) = [line for line in lines["vision"] if line.get("code") == "NOT_FOUND"]
+    assert refused["reason"] == "MODEL_NOT_FOUND"
 
 
 def test_processes_tell_of_themselves(seen: Seen):
