@@ -33,9 +33,9 @@ def _triton_error(code: grpc.StatusCode, said: str, model: str) -> errors.MeshEr
     unknown = code is grpc.StatusCode.NOT_FOUND or (in_stream and "request for unknown model" in said)
     if unknown and not loading:
         return errors.NotFound(f"Triton has no model {model!r}", reason="MODEL_NOT_FOUND", metadata=metadata)
-    if code is grpc.StatusCode.CANCELLED:
-        return errors.Cancelled("the call was cancelled", metadata=metadata)
-    if loading or code is grpc.StatusCode.UNAVAILABLE or "stub process" in said or "is being unloaded" in said:
+    # What we cancel ourselves is no status. Triton cancels what it has not begun when it ends.
+    ended = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    if loading or ended or "stub process" in said or "is being unloaded" in said:
         return errors.Unavailable(
             f"model {model!r} is loading or restarting",
             reason="MODEL_UNAVAILABLE",
