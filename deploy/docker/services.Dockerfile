@@ -24,8 +24,9 @@ WORKDIR /build
 RUN python3 -m venv --without-pip /opt/maas
 COPY pyproject.toml deploy/docker/requirements.py deploy/local/constraints.txt ./
 # With a package registry of your own: --secret id=pip,src=$HOME/.config/pip/pip.conf
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
     set -eu; \
+    export PIP_CACHE_DIR=/var/cache/pip; \
     python3 requirements.py pyproject.toml "${SERVICE}" > requirements.txt; \
     python3 -m pip --python /opt/maas/bin/python3 install --quiet --disable-pip-version-check --no-compile \
       --only-binary :all: --constraint constraints.txt --requirement requirements.txt; \

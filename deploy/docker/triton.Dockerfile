@@ -34,8 +34,9 @@ WORKDIR /build
 RUN python3 -m venv --without-pip /opt/maas
 COPY pyproject.toml deploy/docker/requirements.py deploy/local/constraints.txt ./
 # Some come as source, of Python alone. With a package registry of your own: --secret id=pip,src=$HOME/.config/pip/pip.conf
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
     set -eu; \
+    export PIP_CACHE_DIR=/var/cache/pip; \
     python3 requirements.py pyproject.toml inference triton > requirements.txt; \
     python3 -m pip --python /opt/maas/bin/python3 install --quiet --disable-pip-version-check --no-compile \
       --constraint constraints.txt --requirement requirements.txt; \
@@ -87,8 +88,9 @@ FROM ${WHEELS_BASE} AS triton-wheels
 WORKDIR /build
 COPY pyproject.toml deploy/docker/requirements.py deploy/local/constraints.txt ./
 # One of them, pocketsphinx, has no wheel for Python 3.12 and is compiled.
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
     set -eu; \
+    export PIP_CACHE_DIR=/var/cache/pip; \
     python3 requirements.py pyproject.toml inference triton > requirements.txt; \
     python3 -m pip wheel --quiet --disable-pip-version-check --wheel-dir /wheels \
       --constraint constraints.txt --requirement requirements.txt
