@@ -4,7 +4,8 @@
 
 Whoever calls stops before what it calls. One process alone, which is what a rolling restart replaces, goes through:
 
-    pre-stop   its address is withdrawn, and it works on as before, until nobody sends new calls there (Kubernetes only)
+    pre-stop   it works on as before (Kubernetes only): the gateway until its address is withdrawn and nobody calls it
+               any more; the others, which stay listed and are asked how they are, until their callers have gone as well
     notice     from SIGTERM on it says NOT_SERVING and still answers what comes, since callers learn that a little later
     drain      streams are asked to end in good order, and connections take no new calls (GOAWAY); those in flight
                finish, and it ends as soon as none is left
