@@ -6,7 +6,8 @@ Whoever calls stops before what it calls. One process alone, which is what a rol
 
     pre-stop   it works on as before (Kubernetes only): the gateway until its address is withdrawn and nobody calls it
                any more; the others, which stay listed and are asked how they are, until their callers have gone as well
-    notice     from SIGTERM on it says NOT_SERVING and still answers what comes, since callers learn that a little later
+    notice     from SIGTERM on it says NOT_SERVING to who asks, as the gateway does, and still answers what comes, since
+               that is learnt a little later; gRPC clients, which watch, are told at its end (services/mesh/server.py)
     drain      streams are asked to end in good order, and connections take no new calls (GOAWAY); those in flight
                finish, and it ends as soon as none is left
     close      what the handlers used is closed, and the last spans are sent; after that comes SIGKILL
@@ -38,7 +39,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
 # The longest time that a unary call may take: language models write some ten words a second on a CPU, and a graph may
 # hear a long recording and more.
 LONGEST_CALL_SECONDS = 300
-# The gateway asks every second how a service is, and a lost question costs it another; gRPC clients are told at once.
+# The gateway asks every second how a service is, and a lost question costs it another.
 NOTICE_SECONDS = 2
 # Callers try every second, and a little more, to reach an address that they know (services/mesh/channel.py).
 JOIN_SECONDS = 2

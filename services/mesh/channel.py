@@ -49,6 +49,8 @@ def open_channel(
             # A backend that restarts is back within seconds; gRPC's own back-off grows to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            # When a backend goes the name server is asked for others at once; gRPC would do so twice a minute at most.
+            ("grpc.dns_min_time_between_resolutions_ms", 1000),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
         ],

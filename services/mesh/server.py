@@ -30,6 +30,8 @@ log = structlog.get_logger()
 # As a name in grpc.health.v1: the process answers, whatever it stands on. A restart helps who is not alive; it helps
 # nobody who only waits for Triton or another service, of which the other names tell.
 LIVENESS = "liveness"
+# So long clients that watch are told before the end that it comes.
+_WATCH_SECONDS = 0.05
 # How often a service asks itself whether it is ready.
 _READY_SECONDS = 0.25
 
@@ -100,7 +102,7 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
             ("grpc.so_reuseport", 0),
         ],
     )
-    health_servicer = health.aio.HealthServicer()
+    health_servicer = _Health()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     for servicer in servicers:
         if servicer.add is not None:
@@ -119,13 +121,34 @@ async def serving(servicers: Sequence[Servicer], settings: ServiceSettings) -> A
         yield port
     finally:
         watcher.cancel()
-        await health_servicer.enter_graceful_shutdown()
+        health_servicer.leaving = True
         # Who has not heard of it yet still calls, and is answered.
         await asyncio.sleep(settings.notice_seconds)
+        await health_servicer.enter_graceful_shutdown()
+        await asyncio.sleep(min(_WATCH_SECONDS, settings.notice_seconds))
         for servicer in servicers:
             servicer.drain()
         draining.begin(settings.drain_seconds)
         await server.stop(settings.drain_seconds)
+
+
+class _Health(health.aio.HealthServicer):
+    """grpc.health.v1, which tells those first that the server will stop who have to ask for it (Check).
+
+    gRPC clients, which watch, call a server that serves no more not even when they know no other, and ask their name
+    server for another one only when the connection ends. They are told just before that.
+    """
+
+    leaving = False
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> health_pb2.HealthCheckResponse:
+        """Whether a service can be called."""
+        found: health_pb2.HealthCheckResponse = await super().Check(request, context)
+        if self.leaving and request.service != LIVENESS:
+            return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
+        return found
 
 
 async def _follow_readiness(servicers: Sequence[Servicer], health_servicer: health.aio.HealthServicer) -> None:

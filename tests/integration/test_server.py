@@ -101,16 +101,20 @@ async def test_a_stopping_server_still_answers_who_has_not_heard_of_it():
     server = serving([servicer(implementation)], settings)
     port = await server.__aenter__()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NLP), timeout=10)
-        while (await watch.read()).status != health_pb2.HealthCheckResponse.SERVING:
-            pass
+        stub, question = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckRequest(service=NLP)
+        while (await stub.Check(question)).status != health_pb2.HealthCheckResponse.SERVING:
+            await asyncio.sleep(0.01)
+        watch = stub.Watch(question, timeout=10)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         stopping = asyncio.create_task(server.__aexit__(None, None, None))
-        while (await watch.read()).status != health_pb2.HealthCheckResponse.NOT_SERVING:
-            pass
+        while (await stub.Check(question)).status != health_pb2.HealthCheckResponse.NOT_SERVING:
+            await asyncio.sleep(0.01)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as late:
             answer = await nlp_pb2_grpc.NlpServiceStub(late).GetNlpConfig(pb.GetNlpConfigRequest())
         assert answer == pb.GetNlpConfigResponse()
         assert not stopping.done()
+        # Those who watch are told at its end: they call no server that serves no more, even if they know no other.
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         await stopping
 
 
