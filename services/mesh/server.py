@@ -141,9 +141,7 @@ class _Health(health.aio.HealthServicer):
 
     leaving = False
 
-    async def Check(
-        self, request: health_pb2.HealthCheckRequest, context: Context
-    ) -> health_pb2.HealthCheckResponse:
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
         """Whether a service can be called."""
         found: health_pb2.HealthCheckResponse = await super().Check(request, context)
         if self.leaving and request.service != LIVENESS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import time
 import wave
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,10 +16,10 @@ from pathlib import Path
 import aiohttp
 import grpc.aio
 
-from maas.nlp.v1 import conversation_pb2, nlp_pb2, nlp_pb2_grpc
+from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.preprocessing.v1 import preprocessing_pb2, preprocessing_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
-from maas.speech.v1 import live_pb2
+from maas.speech.v1 import live_pb2, speech_pb2_grpc, synthesis_pb2
 from maas.type.v1 import media_pb2
 from maas.vision.v1 import vision_pb2, vision_pb2_grpc
 from services.client import recognize_stream
@@ -28,17 +29,23 @@ SAMPLES = Path(__file__).parents[2] / ".build/samples"
 _REST_SECONDS = 0.1
 _CALL_SECONDS = 60
 _CHUNK_SECONDS = 0.1
+KINDS = ("sentiment", "normalize", "classify", "graph", "JSON sentiment", "JSON classify", "speak", "live")
 
 
 @dataclass
 class Traffic:
-    """What came of it. answered: calls by kind. lost: what those said that failed."""
+    """What came of it.
 
-    answered: Counter[str] = field(default_factory=Counter)
+    ended: calls by kind. lost: when and how those failed that did. transcripts: of live streams. resumed: why one of
+    these went on in another call.
+    """
+
+    ended: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     transcripts: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = field(default_factory=time.monotonic)
 
     async def repeat(self, kind: str, call: Callable[[], Awaitable[object]]) -> None:
         """Call until told to stop. What fails is noted, and the caller goes on."""
@@ -49,10 +56,16 @@ class Traffic:
                 said = (
                     f"{error.code().name} {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else repr(error)
                 )
-                self.lost.append(f"{kind}: {said}")
-            else:
-                self.answered[kind] += 1
+                self.lost.append(f"{time.monotonic() - self.began:.1f} s: {kind}: {said}")
+            self.ended[kind] += 1
             await asyncio.sleep(_REST_SECONDS)
+
+    async def go_on(self) -> None:
+        """Until every kind of call has ended once more, apart from live streams, which last."""
+        before = self.ended.copy()
+        async with asyncio.timeout(_CALL_SECONDS):
+            while any(self.ended[kind] == before[kind] for kind in KINDS if kind != "live"):
+                await asyncio.sleep(_REST_SECONDS)
 
 
 @asynccontextmanager
@@ -70,14 +83,14 @@ async def steady_traffic(address: str) -> AsyncIterator[Traffic]:
             return await stack.enter_async_context(grpc.aio.insecure_channel(address, options=options))
 
         browser = await stack.enter_async_context(aiohttp.ClientSession(f"http://{address}"))
-        calls = {
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
             "sentiment": _sentiment(await connected()),
             "normalize": _normalize(await connected()),
             "classify": _classify(await connected()),
             "graph": _graph(await connected()),
             "JSON sentiment": _json_sentiment(browser),
             "JSON classify": _json_classify(browser),
-            "reply": _reply(await connected()),
+            "speak": _speak(await connected()),
             "live": _live(await connected(), traffic),
         }
         async with asyncio.TaskGroup() as group:
@@ -160,22 +173,19 @@ async def _post(browser: aiohttp.ClientSession, path: str, body: object) -> None
         assert answer.status == 200, await answer.text()
 
 
-def _reply(channel: grpc.aio.Channel) -> Callable[[], Awaitable[object]]:
-    stub = nlp_pb2_grpc.NlpServiceStub(channel)
-    messages = [conversation_pb2.ChatMessage(role=conversation_pb2.ROLE_USER, content="Count to five.")]
+def _speak(channel: grpc.aio.Channel) -> Callable[[], Awaitable[object]]:
+    stub = speech_pb2_grpc.SpeechServiceStub(channel)
+    config = synthesis_pb2.StreamingSynthesizeConfig(language_code="en-US")
+
+    async def requests() -> AsyncIterator[synthesis_pb2.StreamingSynthesizeRequest]:
+        yield synthesis_pb2.StreamingSynthesizeRequest(config=config)
+        for _ in range(3):
+            yield synthesis_pb2.StreamingSynthesizeRequest(text="The old bridge was closed in March. ")
+            await asyncio.sleep(_REST_SECONDS)
 
     async def call() -> None:
-        request = conversation_pb2.GenerateReplyRequest(
-            messages=messages, parameters=conversation_pb2.GenerationParameters(max_tokens=16)
-        )
-        *pieces, last = [
-            each
-            async for each in stub.StreamGenerateReply(
-                conversation_pb2.StreamGenerateReplyRequest(request=request), timeout=_CALL_SECONDS
-            )
-        ]
-        assert pieces, last
-        assert last.HasField("response"), last
+        answers = [each async for each in stub.StreamingSynthesize(requests(), timeout=_CALL_SECONDS)]
+        assert answers[-1].HasField("end"), answers
 
     return call
 
