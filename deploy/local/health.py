@@ -144,8 +144,10 @@ class Probe:
                 models = json.load(answer)
         except (OSError, ValueError):
             return Health(ready=False, words="unreachable")
-        loaded = sum(model.get("state") == "READY" for model in models)
-        return Health(ready=bool(models) and loaded == len(models), words=f"{loaded} of {len(models)} models loaded")
+        # After a rollout a model has a version that is ready, and one that is not.
+        names = {model["name"] for model in models}
+        loaded = len({model["name"] for model in models if model.get("state") == "READY"})
+        return Health(ready=bool(names) and loaded == len(names), words=f"{loaded} of {len(names)} models loaded")
 
     @staticmethod
     def _http(url: str) -> Health:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 import grpc.aio
 import numpy as np
+from google.protobuf.json_format import MessageToJson
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
@@ -39,6 +41,8 @@ class Triton:
         self._timeout_seconds = timeout_seconds
         self._load_seconds = load_seconds
         self._calls: set[asyncio.Future[Any]] = set()
+        # By model; bounded by those that there are.
+        self._held: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         """Connects at the first call."""
@@ -74,16 +78,41 @@ class Triton:
         return int(answers[0])
 
     async def states(self) -> dict[str, tuple[str, str]]:
-        """Each model's state (READY, LOADING, UNLOADING, UNAVAILABLE) and the reason for it.  Raises TritonError."""
+        """Each model's state (READY, LOADING, UNLOADING, UNAVAILABLE) and the reason for it.  Raises TritonError.
+
+        A model with a version that is ready is so, though another one, which it took over from, is not.
+        """
         response = await self._shielded(self._stub.RepositoryIndex(pb.RepositoryIndexRequest()), self._timeout_seconds)
-        return {model.name: (model.state or "UNAVAILABLE", model.reason) for model in response.models}
+        found: dict[str, tuple[str, str]] = {}
+        for model in response.models:
+            if found.get(model.name, ("", ""))[0] != "READY":
+                found[model.name] = (model.state or "UNAVAILABLE", model.reason)
+        return found
 
     async def reload(self, model: str) -> None:
-        """Unload a model and load it again: the cure for one whose process has gone.  Raises TritonError."""
+        """Unload a model and load it again: the cure for one whose process has gone.  Raises TritonError.
+
+        One that was held to a version, as after a rollout that went back, is loaded in that version.
+        """
+        configuration = await self._configuration(model)
         unload = pb.RepositoryModelUnloadRequest(model_name=model)
         await self._shielded(self._stub.RepositoryModelUnload(unload), self._load_seconds)
         load = pb.RepositoryModelLoadRequest(model_name=model)
+        if configuration:
+            load.parameters["config"].string_param = configuration
         await self._shielded(self._stub.RepositoryModelLoad(load), self._load_seconds)
+
+    async def _configuration(self, model: str) -> str:
+        """That holds a model to a version, JSON; "" for one that takes what is newest.
+
+        While it is not loaded, since it was unloaded and did not load, it is that of the time before.
+        """
+        asked = pb.ModelConfigRequest(name=model)
+        with suppress(TritonError):
+            config = (await self._shielded(self._stub.ModelConfig(asked), self._timeout_seconds)).config
+            held = config.version_policy.HasField("specific")
+            self._held[model] = MessageToJson(config, preserving_proto_field_name=True) if held else ""
+        return self._held.get(model, "")
 
     async def _shielded(self, call: Awaitable[_Answer], seconds: float) -> _Answer:
         """Wait so long for a call, but never cancel it or give it a deadline.

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from deploy.local.health import Probe
+from deploy.local.health import Health, Probe
 from deploy.local.ports import Ports
 from deploy.local.processes import SERVICES
 
@@ -34,6 +34,8 @@ def pages() -> Iterator[dict[str, Any]]:
             self.send_response(503 if page is None else 200)
             self.end_headers()
             self.wfile.write(json.dumps(page).encode())
+
+        do_POST = do_GET  # noqa: N815 - as http.server looks for it
 
         def log_message(self, *_: object) -> None:
             pass
@@ -116,6 +118,17 @@ def test_a_process_whose_twin_serves(pages, nlp):
         assert words(probe, "nlp", "nlp-twin") == ["unreachable", "not yet known to the gateway"]
         pages |= {"/clusters": clusters(nlp=nlp)}
         assert [health.words for health in probe.ask(["nlp", "nlp-twin"]).values()] == ["its twin serves", "serving"]
+
+
+def test_models_count_once_whatever_versions_they_have(pages):
+    """After a rollout one version is ready, and the one that it took over from is not."""
+    ready, gone = {"name": "a", "version": "2", "state": "READY"}, {"name": "a", "version": "1", "state": "UNAVAILABLE"}
+    ports = replace(NOWHERE, triton_http=pages["port"])
+    with Probe(SimpleNamespace(ports=ports)) as probe:
+        pages["/v2/repository/index"] = [gone, ready]
+        assert probe.ask(["triton"])["triton"] == Health(ready=True, words="1 of 1 models loaded")
+        pages["/v2/repository/index"] = [gone, ready, {"name": "b"}]
+        assert probe.ask(["triton"])["triton"] == Health(ready=False, words="1 of 2 models loaded")
 
 
 def test_a_gateway_that_does_not_run(probe):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import grpc.aio
 import numpy as np
 import pytest
+from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import (
     GRPCInferenceServiceServicer,
@@ -24,6 +26,7 @@ class Servicer(GRPCInferenceServiceServicer):
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.calls: list[str] = []
+        self.configurations: list[dict] = []
         self.ended: list[str] = []
         self.seconds_given: list[float | None] = []
         self.contents: list[bytes] | None = None
@@ -44,12 +47,23 @@ class Servicer(GRPCInferenceServiceServicer):
         return pb.ModelInferResponse(raw_output_contents=contents)
 
     async def RepositoryIndex(self, request, context):
-        """Three models in three states."""
+        """Four models in three states; of one there is a version that went back."""
         index = pb.RepositoryIndexResponse()
+        index.models.add(name="pinned", version="1", state="READY")
+        index.models.add(name="pinned", version="2", state="UNAVAILABLE", reason="unloaded")
         index.models.add(name="good", state="READY")
         index.models.add(name="never-loaded", reason="")
         index.models.add(name="broken", state="UNAVAILABLE", reason="no such file")
         return index
+
+    async def ModelConfig(self, request, context):
+        """One model is held to a version; who is unloaded has no configuration."""
+        if f"unload {request.name}" in self.calls:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "not loaded")
+        config = model_config_pb2.ModelConfig(name=request.name)
+        if request.name == "pinned":
+            config.version_policy.specific.versions.append(1)
+        return pb.ModelConfigResponse(config=config)
 
     async def RepositoryModelUnload(self, request, context):
         """Note the call."""
@@ -59,6 +73,7 @@ class Servicer(GRPCInferenceServiceServicer):
     async def RepositoryModelLoad(self, request, context):
         """Note the call; one model does not load."""
         self.calls.append(f"load {request.model_name}")
+        self.configurations = [json.loads(each.string_param) for each in request.parameters.values()]
         if request.model_name == "broken":
             await context.abort(grpc.StatusCode.INTERNAL, "no such file")
         return pb.RepositoryModelLoadResponse()
@@ -111,9 +126,10 @@ async def test_no_answer(served):
 
 
 async def test_states(served):
-    """A model without a state was never loaded: it is unavailable."""
+    """A model without a state was never loaded: it is unavailable; one with a version that is ready is ready."""
     _, triton = served
     assert await triton.states() == {
+        "pinned": ("READY", ""),
         "good": ("READY", ""),
         "never-loaded": ("UNAVAILABLE", ""),
         "broken": ("UNAVAILABLE", "no such file"),
@@ -127,6 +143,17 @@ async def test_reload(served):
     assert servicer.calls == ["unload good", "load good"]
     with pytest.raises(TritonError, match="INTERNAL: no such file"):
         await triton.reload("broken")
+
+
+async def test_a_model_that_is_held_to_a_version_is_reloaded_in_it(served):
+    """Not in the newest, which a rollout took back; any other is loaded as its files say."""
+    servicer, triton = served
+    await triton.reload("pinned")
+    await triton.reload("pinned")  # as when the first load had failed
+    (configuration,) = servicer.configurations
+    assert [int(version) for version in configuration["version_policy"]["specific"]["versions"]] == [1]
+    await triton.reload("good")
+    assert servicer.configurations == []
 
 
 async def test_nobody_listens():
