@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +16,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from deploy.local.triton.processes import model_processes
 from maas.models.v1 import models_pb2_grpc
 from maas.models.v1 import rollout_pb2 as pb
 from tests.e2e.running_guard import CODE, REPOSITORY, RunningGuard, free_ports
@@ -199,7 +201,16 @@ def test_a_triton_that_starts_anew_is_held_to_what_was_decided(mesh: Mesh) -> No
     with Load(mesh.tritons):
         assert mesh.roll("2", *LIMITS).returncode == 0
     assert mesh.roll("--back").returncode == 0
-    first = mesh.tritons[0]
+    first, second = mesh.tritons
+    # A model's process that dies is started again in the version that was decided, and in no other.
+    with Load([second]) as load:
+        server = second.triton()
+        assert server is not None
+        (twin,) = (process for process in model_processes(server).values() if process.model == "twin")
+        os.kill(twin.pid, signal.SIGKILL)
+        second.wait_until(lambda: None in load.answers[0], "its calls fail")
+        second.wait_until(lambda: second.ask("twin", 20) == 41, "its model was reloaded")
+    assert set(load.answers[0]) == {41, None}
     first.process.terminate()
     first.process.wait(30)
     first.process = first.start()
