@@ -21,8 +21,8 @@ _FILES = ("package.json", "package-lock.json")
 # Its column of names shows "maas.router.v1.Route..."; the whole name of a method takes more. Once each in its page.
 _PAGE = Path("dist", "fullpage.global.js")
 _WIDER = (
-    (r".w-\\[200px\\]{width:200px}", r".w-\\[200px\\]{width:460px}"),
-    ("left: 200px; right: 80px", "left: 460px; right: 80px"),
+    (r".w-\\[200px\\]{width:200px}", r".w-\\[200px\\]{width:540px}"),
+    ("left: 200px; right: 80px", "left: 540px; right: 80px"),
 )
 
 

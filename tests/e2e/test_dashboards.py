@@ -66,7 +66,9 @@ def test_it_collects_from_every_process(prometheus):
     assert prometheus.targets() == dict.fromkeys(jobs, "up")
 
 
-@pytest.mark.parametrize(("board", "panel", "query"), PANELS, ids=lambda value: getattr(value, "title", None))
+@pytest.mark.parametrize(
+    ("board", "panel", "query"), PANELS, ids=lambda value: value.title if isinstance(value, Panel) else ""
+)
 def test_a_panel_shows_something(prometheus, board: str, panel: Panel, query: Query):
     """Its PromQL is valid and returns series; a panel that may be empty on a mesh that is well says why."""
     found = prometheus.query(filled(query.expr))
