@@ -79,6 +79,21 @@ async def test_a_model_is_ready_where_any_triton_has_it():
             assert (set(cards), ready) == ({"m"}, {"m"})
 
 
+async def test_a_model_that_is_unloaded_while_it_is_asked_about():
+    """Triton stops between two questions: what the other one has counts all the same."""
+
+    class Stopping(Triton):
+        async def ModelConfig(self, request, context):
+            await context.abort(grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'm' has no available versions")
+
+    stopping, other = Stopping(), Triton()
+    stopping.models = other.models = {"m": ("1", "READY", CARD)}
+    async with two_tritons(stopping, other) as inference:
+        for _ in range(4):
+            cards, ready = await inference.list_models({})
+            assert (set(cards), ready) == ({"m"}, {"m"})
+
+
 async def pieces_of(inference):
     """What a stream writes."""
     async with aclosing(inference.stream("m", {"x": np.int32([1])}, ["text"], deadline=Deadline.after(5))) as pieces:

@@ -225,19 +225,24 @@ class TritonInference:
         """
         cards: dict[str, ModelCard] = {}
         ready: set[str] = set()
+        failure: AioRpcError | None = None
         try:
-            for stub, index in await self._replicas.indexes(_ADMIN_SECONDS):
-                cards |= {entry.name: known[entry.name] for entry in index.models if entry.name in known}
-                for entry in index.models:
-                    if entry.state != "READY":
-                        continue
-                    ready.add(entry.name)
-                    if entry.name not in cards or cards[entry.name].version != entry.version:
-                        card = await self._card(stub, entry.name, entry.version)
-                        if card is not None:
-                            cards[entry.name] = card
+            indexes = await self._replicas.indexes(_ADMIN_SECONDS)
         except AioRpcError as error:
             raise from_rpc_error(error, "triton") from None
+        for stub, index in indexes:
+            cards |= {entry.name: known[entry.name] for entry in index.models if entry.name in known}
+            for name, version in ((entry.name, entry.version) for entry in index.models if entry.state == "READY"):
+                try:
+                    if name not in cards or cards[name].version != version:
+                        card = await self._card(stub, name, version)
+                        if card is not None:
+                            cards[name] = card
+                    ready.add(name)
+                except AioRpcError as error:  # It has been unloaded since; another replica may have it.
+                    failure = error
+        if failure and not ready:
+            raise from_rpc_error(failure, "triton")
         return cards, ready & cards.keys()
 
     async def _card(self, stub: service_pb2_grpc.GRPCInferenceServiceStub, name: str, version: str) -> ModelCard | None:
