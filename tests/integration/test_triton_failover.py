@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2_grpc
 from services.mesh import errors
 from services.mesh.deadline import Deadline
 from services.mesh.settings import TritonSettings
-from services.mesh.triton import open_triton
+from services.mesh.triton import open_triton, replicas
 from tests.integration.test_triton_adapter import Triton, infer, triton
 
 
@@ -43,6 +43,26 @@ async def test_a_triton_that_stops_loses_no_call():
             assert (await infer(inference, x=np.int32([7])))["x"].tolist() == [7]
     assert stopping.requests
     assert len(other.requests) == 20
+
+
+async def test_a_triton_that_is_added_gets_its_share(monkeypatch):
+    """A replica that the name leads to from now on is called, though no connection to the first one has ended."""
+    monkeypatch.setattr(replicas, "_FRESH_SECONDS", 0)
+    first, second = Triton(), Triton()
+    async with two_tritons(first, second) as inference:
+        both = await replicas.replicas(inference._replicas._address)
+
+        async def one(_: str) -> list[str]:
+            return both[:1]
+
+        with monkeypatch.context() as before:
+            before.setattr(replicas, "replicas", one)
+            for _ in range(4):
+                await infer(inference, x=np.int32([7]))
+            assert 0 in (len(first.requests), len(second.requests))
+        for _ in range(8):
+            await infer(inference, x=np.int32([7]))
+    assert min(len(first.requests), len(second.requests)) >= 2
 
 
 async def test_a_call_that_a_triton_did_not_refuse_is_not_repeated():

@@ -14,14 +14,12 @@ from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-import grpc
 from grpc.aio import AioRpcError
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from services.mesh import errors
 from services.mesh.background import background
-from services.mesh.channel import open_channel
 from services.mesh.client import client_span, trace_metadata
 from services.mesh.models import ModelCard
 from services.mesh.priority import is_low_priority
@@ -32,7 +30,7 @@ from services.mesh.triton.execution import EXECUTION_NS, Execution
 from services.mesh.triton.failure import to_error
 from services.mesh.triton.idle import IdleTime
 from services.mesh.triton.messages import arrays_of, to_request
-from services.mesh.triton.replicas import MAX_MESSAGE_BYTES, Replicas
+from services.mesh.triton.replicas import Replicas
 from services.mesh.triton.responses import responses
 from services.mesh.triton.statistics import Statistics
 from services.mesh.triton.told import Told
@@ -53,9 +51,8 @@ _FINAL = "triton_final_response"
 class TritonInference:
     """Runs models on Triton (services.mesh.ports.Inference) and lists them (services.mesh.models.ModelSource)."""
 
-    def __init__(self, channel: grpc.aio.Channel, replicas: Replicas, settings: TritonSettings) -> None:
-        """channel: to Triton, see `open_triton`. replicas: the same, one by one."""
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    def __init__(self, replicas: Replicas, settings: TritonSettings) -> None:
+        """replicas: of Triton, see `open_triton`."""
         self._replicas = replicas
         self._settings = settings
         self._inflight: Counter[str] = Counter()
@@ -135,22 +132,18 @@ class TritonInference:
             self._end(model)
 
     async def _answer(self, request: pb.ModelInferRequest, deadline: Deadline) -> pb.ModelInferResponse:
-        """The answer of whom gRPC chooses; if that one takes no calls, of any replica. Raises what `to_error` gives.
+        """The answer of the next replica; if that one takes no calls, of any other. Raises what `to_error` gives.
 
-        Triton cannot say that it will stop, so that gRPC goes on choosing it until its connection ends.
+        Triton cannot say that it will stop, so that it is asked until it is gone.
         """
-        stubs = [self._stub]
+        stubs = await self._replicas.stubs()
         while True:
             stub = stubs.pop(0)
             try:
                 return await self._call(stub, request, deadline.require_seconds())
             except AioRpcError as error:
                 failure = to_error(error.code(), error.details() or "", request.model_name)
-            if not isinstance(failure, errors.Unavailable):
-                raise failure
-            if stub is self._stub:
-                stubs = await self._replicas.stubs()
-            if not stubs:
+            if not stubs or not isinstance(failure, errors.Unavailable):
                 raise failure
 
     async def _admit(self, model: str, deadline: Deadline) -> None:
@@ -267,23 +260,14 @@ class TritonInference:
 @asynccontextmanager
 async def open_triton(settings: TritonSettings) -> AsyncIterator[TritonInference]:
     """A connection to Triton for as long as the block runs; at its end abandoned calls are waited for."""
-    channel = open_channel(
-        # No retries of gRPC's: it cannot tell Triton's full queue from a restart, both are UNAVAILABLE.
-        # No health checking: Triton has no Watch, and `Models` asks it anyway.
-        settings.triton_address,
-        service="",
-        max_message_bytes=MAX_MESSAGE_BYTES,
-        retries=False,
-    )
     replicas = Replicas(settings.triton_address)
-    async with channel:
-        inference = TritonInference(channel, replicas, settings)
-        try:
-            async with background(Statistics(replicas, inference.waits).watch(inference.called)):
-                yield inference
-                await inference.drain()
-        finally:
-            await replicas.close()
+    inference = TritonInference(replicas, settings)
+    try:
+        async with background(Statistics(replicas, inference.waits).watch(inference.called)):
+            yield inference
+            await inference.drain()
+    finally:
+        await replicas.close()
 
 
 async def _next(found: AsyncIterator[pb.ModelStreamInferResponse]) -> pb.ModelStreamInferResponse | None:

@@ -94,8 +94,9 @@ class _Model:
 
     def share(self, answered: int) -> float:
         """What part of the calls is ours, above 0; 1 while it is not known. answered: of ours until now."""
-        ours = answered - self.shared[0][0] if self.shared else 0
-        return min(1.0, ours / sum(every for _, every in self.shared)) if ours else 1.0
+        shared = list(self.shared)  # who collects metrics asks in a thread of his own
+        ours = answered - shared[0][0] if shared else 0
+        return min(1.0, ours / sum(every for _, every in shared)) if ours else 1.0
 
 
 class Waits:

@@ -53,7 +53,8 @@ def test_a_constant():
     """A number that is always the same has no shift while it is, and a large one when it is another."""
     reference = filled(Distribution, np.full(100, 5, np.float32))
     assert filled(Distribution, np.full(100, 5, np.float32)).shift(reference) == pytest.approx(0)
-    assert filled(Distribution, np.full(100, 4, np.float32)).shift(reference) > 1
+    for other in (4, 9):
+        assert filled(Distribution, np.full(100, other, np.float32)).shift(reference) > 1
 
 
 def test_what_is_no_number_does_not_count():
@@ -71,6 +72,12 @@ def test_a_mix_of_classes():
     assert filled(Mix, names(en=70, zh=30)).shift(reference) == pytest.approx(0)
     assert filled(Mix, names(en=30, zh=70)).shift(reference) == pytest.approx(2 * 0.4 * math.log(7 / 3))
     assert filled(Mix, names(en=70, zh=30, de=100)).shift(reference) > 1
+
+
+def test_chance_among_many_classes():
+    """Two samples of a thousand classes are closer than what counts as a change."""
+    samples = [np.array([str(each) for each in RANDOM.integers(0, 1000, 1000)], object) for _ in range(2)]
+    assert filled(Mix, samples[0]).shift(filled(Mix, samples[1])) < 0.15
 
 
 def test_classes_are_bounded():
