@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from deploy.k8s.gateway import ROOT
 
 OVERLAYS = ROOT / "overlays"
+_BUILD_SECONDS = 120
 
 
 class CannotBuild(Exception):
@@ -32,7 +34,16 @@ def kubectl() -> str:
 
 def build(folder: Path) -> str:
     """What `kubectl kustomize` makes of a folder: YAML documents. Raises CannotBuild."""
-    done = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    command = [kubectl(), "kustomize", str(folder)]
+    # Of one processor, and not for ever: on a busy machine two of these were once seen to spin without an end, which
+    # Go's runtime can do when it changes the number of its processors. A rendering takes half a second.
+    environment = {**os.environ, "GOMAXPROCS": "1"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, timeout=_BUILD_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise CannotBuild(f"{folder}: kubectl did not end within {_BUILD_SECONDS} seconds") from None
     # Warnings too: what is deprecated today is gone tomorrow.
     if done.returncode or done.stderr:
         raise CannotBuild(f"{folder}: {done.stderr.strip()}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 from kubernetes.utils.quantity import parse_quantity
@@ -36,8 +36,19 @@ def nodes(cluster: Cluster, manifests: Manifests) -> Iterator[Finding]:
             homeless += 1
             yield Finding(f"a node for {workload.name}", State.MISSING, trouble)
     if not homeless:
-        gpus = sum(amount for node in usable for name, amount in _allocatable(node).items() if name.endswith(_GPU))
+        gpus = _gpus(_allocatable(node) for node in usable)
         yield Finding("nodes", State.OK, f"{len(usable)} that take pods, {gpus} GPUs; each workload fits on one")
+        yield from _gpus_for(manifests, gpus)
+
+
+def _gpus_for(manifests: Manifests, there: Decimal) -> Iterator[Finding]:
+    """GPUs are few and whole: they are counted for all replicas, and for the one more that an update brings up."""
+    wanted = _gpus({each: each_amount * workload.replicas for each, each_amount in workload.requests.items()}
+                   for workload in manifests.workloads)  # fmt: skip
+    if wanted > there:
+        yield Finding("GPUs", State.MISSING, f"all replicas ask for {wanted}, the nodes have {there}")
+    elif wanted and wanted == there:
+        yield Finding("GPUs", State.WARNING, f"all {there} are taken: an update brings up one more before it ends one")
 
 
 def storage(cluster: Cluster, manifests: Manifests) -> Iterator[Finding]:
@@ -106,6 +117,10 @@ def references(cluster: Cluster, wanted: Iterable[Reference]) -> Iterator[Findin
             yield Finding(subject, State.OK, "is there")
 
 
+def _gpus(amounts: Iterable[Mapping[str, Decimal]]) -> Decimal:
+    return sum((each for one in amounts for name, each in one.items() if name.endswith(_GPU)), _NONE)
+
+
 def _homeless(workload: Workload, every: Iterable[Object]) -> str:
     """Why no node takes a pod of it, or ""."""
     wanted = workload.pod.get("nodeSelector") or {}
@@ -162,6 +177,7 @@ def _used(pods: Iterable[Object]) -> dict[str, Decimal]:
             continue
         found["pods"] += 1
         for container in pod["spec"]["containers"]:
-            for name, amount in ((container.get("resources") or {}).get("requests") or {}).items():
-                found[f"requests.{name}"] += parse_quantity(amount)
+            for kind, amounts in (container.get("resources") or {}).items():
+                for name, amount in amounts.items():
+                    found[f"{kind}.{name}"] += parse_quantity(amount)
     return found

@@ -35,11 +35,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Workload:
-    """What makes pods. requests: of one pod. pod: its specification."""
+    """What makes pods. requests, limits: of one pod. pod: its specification."""
 
     name: str
     replicas: int
     requests: dict[str, Decimal]
+    limits: dict[str, Decimal]
     pod: Object
 
 
@@ -66,8 +67,9 @@ class Manifests:
     def workloads(self) -> list[Workload]:
         """What makes pods; with an autoscaler, as many replicas as it begins with."""
         least = {
-            each["spec"]["scaleTargetRef"]["name"]: each["spec"].get("minReplicas", 1)
-            for each in self.of("HorizontalPodAutoscaler")
+            each["spec"]["scaleTargetRef"]["name"]: each["spec"].get(field, 1)
+            for kind, field in (("HorizontalPodAutoscaler", "minReplicas"), ("ScaledObject", "minReplicaCount"))
+            for each in self.of(kind)
         }
         return [_workload(each, least) for each in self.objects if each["kind"] in _WORKLOADS]
 
@@ -95,8 +97,9 @@ class Manifests:
         found: dict[str, Decimal] = defaultdict(Decimal)
         for each in self.workloads:
             found["pods"] += each.replicas
-            for resource, amount in each.requests.items():
-                found[f"requests.{resource}"] += each.replicas * amount
+            for kind, amounts in (("requests", each.requests), ("limits", each.limits)):
+                for resource, amount in amounts.items():
+                    found[f"{kind}.{resource}"] += each.replicas * amount
         return found
 
 
@@ -131,25 +134,27 @@ def _render(folder: Path) -> str:
 
 
 def _workload(found: Object, least: dict[str, int]) -> Workload:
-    pod = found["spec"]["template"]["spec"]
-    requests: dict[str, Decimal] = {}
+    pod, name = found["spec"]["template"]["spec"], found["metadata"]["name"]
+    replicas = max(found["spec"].get("replicas", 1), least.get(name, 0))
+    # A limit is a request, where there is no other.
+    return Workload(name, replicas, _asked(pod, "limits", "requests"), _asked(pod, "limits"), pod)
+
+
+def _asked(pod: Object, *kinds: str) -> dict[str, Decimal]:
+    """What the containers of a pod say under these names together, the last name first."""
+    total: dict[str, Decimal] = {}
     for container in pod["containers"]:
-        for resource, amount in _requests(container).items():
-            requests[resource] = requests.get(resource, Decimal(0)) + amount
+        for resource, amount in _amounts(container, kinds).items():
+            total[resource] = total.get(resource, Decimal(0)) + amount
     for container in pod.get("initContainers") or []:  # they run before, one after another
-        for resource, amount in _requests(container).items():
-            requests[resource] = max(requests.get(resource, Decimal(0)), amount)
-    name = found["metadata"]["name"]
-    return Workload(name, max(found["spec"].get("replicas", 1), least.get(name, 0)), requests, pod)
+        for resource, amount in _amounts(container, kinds).items():
+            total[resource] = max(total.get(resource, Decimal(0)), amount)
+    return total
 
 
-def _requests(container: Object) -> dict[str, Decimal]:
-    """A limit is a request, where there is no other."""
+def _amounts(container: Object, kinds: Sequence[str]) -> dict[str, Decimal]:
     resources = container.get("resources") or {}
-    return {
-        name: parse_quantity(amount)
-        for name, amount in {**(resources.get("limits") or {}), **(resources.get("requests") or {})}.items()
-    }
+    return {name: parse_quantity(amount) for kind in kinds for name, amount in (resources.get(kind) or {}).items()}
 
 
 def _references(pod: Object) -> Iterator[Reference]:

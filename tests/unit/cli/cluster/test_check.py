@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.unit.cli.cluster.api_server import ApiServer, Object
-from tests.unit.cli.cluster.conftest import CLASSES, NODES, PODS, QUOTAS, SECRET, Check, node, pod
+from tests.unit.cli.cluster.conftest import CLASSES, NODES, PODS, QUOTAS, SECRET, Check, node, pod, resource
 from tests.unit.cli.fakes import Maas
 
 
@@ -84,6 +84,11 @@ def test_gpu_nodes(check: Check, server: ApiServer, manifests: list[Object]):
     )
     change(manifests, tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}])
     assert check()["nodes"] == ("ok", "3 that take pods, 2 GPUs; each workload fits on one")
+    assert check()["GPUs"] == ("missing", "all replicas ask for 3, the nodes have 2")
+    server.objects[NODES][-1]["status"]["allocatable"]["nvidia.com/gpu"] = "3"
+    assert check()["GPUs"][0] == "warning"
+    server.objects[NODES][-1]["status"]["allocatable"]["nvidia.com/gpu"] = "4"
+    assert "GPUs" not in check()
 
 
 def test_nodes_that_take_nothing(check: Check, server: ApiServer):
@@ -129,6 +134,20 @@ def test_quota(check: Check, server: ApiServer, resource: str, amounts: tuple[st
     hard, used = ({resource: each} for each in amounts)
     server.objects[QUOTAS] = [{"metadata": {"name": "team"}, "status": {"hard": hard, "used": used}}]
     assert check()["quota team"] == ("missing", words)
+
+
+def test_keda_begins_with_so_many(check: Check, server: ApiServer, manifests: list[Object]):
+    """The least number of replicas that a ScaledObject says counts, and quotas of limits are compared as well."""
+    manifests[2] |= {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "spec": {"scaleTargetRef": {"name": "nlp"}, "minReplicaCount": 4},
+    }
+    server.objects["/apis/keda.sh/v1alpha1"] = {"resources": [resource("ScaledObject", "scaledobjects")]}
+    change(manifests)["containers"][0]["resources"]["limits"] = {"memory": "2Gi"}
+    quota = {"hard": {"limits.memory": "7Gi"}, "used": {}}
+    server.objects[QUOTAS] = [{"metadata": {"name": "team"}, "status": quota}]
+    assert check()["quota team"] == ("missing", "8.0Gi of limits.memory are asked for, 7.0Gi are free")
 
 
 def test_quota_that_the_mesh_uses_already(check: Check, server: ApiServer):
