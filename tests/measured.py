@@ -24,6 +24,11 @@ class Measured:
         """The same, less what it was in the beginning."""
         return self.now(name, **labels) - self._sum(self._before, name, labels)
 
+    def has(self, name: str, **labels: str) -> bool:
+        """Whether there is such a sample, be it 0."""
+        found = _samples(self._registry.collect())
+        return any(each == name and labels.items() <= has for each, has in found)
+
     def values(self, name: str, label: str) -> set[str]:
         """All that a label of a metric is."""
         return {dict(labels).get(label, "") for each, labels in _samples(self._registry.collect()) if each == name}

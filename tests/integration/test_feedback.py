@@ -42,6 +42,16 @@ async def test_counts_by_confidence(record, measured):
     assert measured.added(CONFIDENCE, maas_confidence="0") == pytest.approx(0.05)
 
 
+async def test_series_of_a_tenth_begin_together(record, measured):
+    """Rates see all counters of a tenth from the same answer on, also those to which it adds nothing."""
+    await record((0.35, False))
+    assert measured.has(ANSWERS, maas_model=MODEL, maas_confidence="0.3", maas_correct="true")
+    assert measured.added(ANSWERS, maas_confidence="0.3", maas_correct="true") == 0
+    await record((0.25, True))
+    assert measured.has(ANSWERS, maas_model=MODEL, maas_confidence="0.2", maas_correct="false")
+    assert measured.has(CONFIDENCE, maas_model=MODEL, maas_confidence="0.2")
+
+
 async def test_the_request_id_is_echoed(record):
     """The answer has the request's id."""
     request_id = "2f1e9c34-6c0f-4b61-9d0e-5a3a1f0d7b11"

@@ -34,7 +34,10 @@ class FeedbackRpcs(models_pb2_grpc.ModelServiceServicer):
         await self._loading.require(model)
         for each in request.feedback:
             labels = {MODEL: model, CONFIDENCE: _tenth(each.confidence)}
-            FEEDBACK.add(1, {**labels, CORRECT: "true" if each.correct else "false"})
+            # `increase` does not see what a counter is born with: all three of a tenth are born together, and lack the
+            # same answers. Else a first one that is right would be missing among all, and its confidence would not.
+            FEEDBACK.add(int(each.correct), {**labels, CORRECT: "true"})
+            FEEDBACK.add(int(not each.correct), {**labels, CORRECT: "false"})
             FEEDBACK_CONFIDENCE.add(each.confidence, labels)
         return pb.RecordFeedbackResponse(request_id=echo)
 
