@@ -39,7 +39,8 @@ def test_a_server_that_is_too_old(check: Check, server: ApiServer):
 )
 def test_kinds_that_components_need(check: Check, manifests: list[Object], api_version: str, kind: str, brings: str):
     """A kind that the cluster lacks is told with what brings it and which component asked for it."""
-    manifests.append({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}})
+    spec = {"scaleTargetRef": {"name": "nlp"}}
+    manifests.append({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec})
     state, words = check()[f"kind {kind} ({api_version})"]
     assert (state, words) == ("missing", f"install {brings}, or leave that component out")
 
