@@ -20,6 +20,8 @@ from grpc_status import rpc_status
 
 from deploy.local.proc import is_alive, listeners
 from deploy.local.settings import REPOSITORY
+from maas.models.v1 import models_pb2_grpc
+from maas.models.v1 import rollout_pb2 as models_pb2
 from maas.nlp.v1 import nlp_pb2, nlp_pb2_grpc
 from maas.router.v1 import router_pb2, router_pb2_grpc
 from maas.speech.v1 import speech_pb2_grpc, synthesis_pb2
@@ -36,9 +38,18 @@ VICTIMS = {
     "nlp": "sentiment",
     "vision": "classify",
     "speech": "synthesize",
+    "models": "rollouts",
     "triton": "sentiment",
     "tritonserver": "sentiment",
     "gateway": "sentiment",
+}
+# Call -> who answers it.
+ANSWERS = {
+    "capabilities": "router",
+    "sentiment": "nlp",
+    "classify": "vision",
+    "synthesize": "speech",
+    "rollouts": "models",
 }
 
 Call = Callable[[], Awaitable[Any]]
@@ -53,6 +64,7 @@ async def calls(mesh: Any) -> AsyncIterator[dict[str, Call]]:
         nlp = nlp_pb2_grpc.NlpServiceStub(channel)
         vision = vision_pb2_grpc.VisionServiceStub(channel)
         speech = speech_pb2_grpc.SpeechServiceStub(channel)
+        models = models_pb2_grpc.ModelServiceStub(channel)
         router = router_pb2_grpc.RouterServiceStub(channel)
         yield {
             "sentiment": lambda: nlp.AnalyzeSentiment(
@@ -64,6 +76,7 @@ async def calls(mesh: Any) -> AsyncIterator[dict[str, Call]]:
             "synthesize": lambda: speech.SynthesizeSpeech(
                 synthesis_pb2.SynthesizeSpeechRequest(text="Hello."), timeout=DEADLINE_SECONDS
             ),
+            "rollouts": lambda: models.ListRollouts(models_pb2.ListRolloutsRequest(), timeout=DEADLINE_SECONDS),
             "capabilities": lambda: router.ListCapabilities(
                 router_pb2.ListCapabilitiesRequest(), timeout=DEADLINE_SECONDS
             ),
@@ -83,14 +96,13 @@ async def test_killing_a_process_ends_in_a_clear_error_and_in_recovery(
     in_flight = asyncio.ensure_future(_error(call))
     try:
         if victim not in ("gateway", "triton"):
-            cluster = VICTIMS[victim].replace("sentiment", "nlp").replace("capabilities", "router")
-            cluster = cluster.replace("classify", "vision").replace("synthesize", "speech")
+            cluster = ANSWERS[VICTIMS[victim]]
             await asyncio.to_thread(wait_for, lambda: _active(mesh, cluster) > 0, "the call is in flight")
     finally:
         os.kill(pid, signal.SIGKILL)
 
     error = await asyncio.wait_for(in_flight, DEADLINE_SECONDS + 10)
-    if victim in ("router", "nlp", "vision", "speech"):
+    if victim in ("router", "nlp", "vision", "speech", "models"):
         assert error is not None
     if error is not None:
         assert error.code() in CLEAR, error
@@ -128,7 +140,7 @@ def test_a_second_mesh_in_the_same_place_is_refused(mesh: Any) -> None:
 def test_status_tells_of_every_process(mesh: Any) -> None:
     """`maas status` lists each process with its state, memory, health and port, as a table and as JSON."""
     rows = json.loads(_maas("status", "--json", environment=mesh.environment).stdout)
-    assert {row["process"] for row in rows} == {*VICTIMS, "tracing-ui"} - {"tritonserver"}
+    assert {row["process"] for row in rows} == {*VICTIMS, "tracing-ui", "prometheus"} - {"tritonserver"}
     assert all(row["ready"] and row["pid"] and row["resident_bytes"] > 1_000_000 for row in rows)
     table = _maas("status", environment=mesh.environment)
     assert table.returncode == 0
