@@ -1,4 +1,4 @@
-"""The JSON paths of the mesh, read from the contracts' google.api.http annotations."""
+"""The RPCs of the mesh and their JSON paths, read from the contracts' google.api.http annotations."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ def json_paths(descriptors: Path, services: Collection[str]) -> list[JsonPath]:
                     if kind in ("get", "put", "post", "delete", "patch"):
                         found.setdefault((_pattern(getattr(each, kind)), name), set()).add(kind.upper())
     return [JsonPath(pattern, tuple(sorted(methods)), name) for (pattern, name), methods in sorted(found.items())]
+
+
+def methods_pattern(descriptors: Path, services: Collection[str], others: Collection[str]) -> str:
+    """A regular expression of all paths, whose group 1 is the RPC that a path stands for, or nothing.
+
+    services: full names of those whose RPCs count. others: RPCs that no contract here has, "package.Service/Method".
+    """
+    found = [
+        f"{file.package}.{service.name}/(?:{'|'.join(sorted(method.name for method in service.method))})"
+        for file in FileDescriptorSet.FromString(descriptors.read_bytes()).file
+        for service in file.service
+        if f"{file.package}.{service.name}" in services
+    ]
+    names = "|".join(each.replace(".", "[.]") for each in (*sorted(found), *others))
+    return f"^/({names})$|^.*$"
 
 
 def _pattern(template: str) -> str:

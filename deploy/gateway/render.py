@@ -10,12 +10,21 @@ from typing import Literal
 import jinja2
 
 from deploy.gateway.identity import TENANT, Identity
-from deploy.gateway.paths import json_paths
+from deploy.gateway.paths import json_paths, methods_pattern
 from deploy.gateway.replies import local_replies
 
 _MEBIBYTE = 1024 * 1024
 # A page that is served from this machine may call the gateway from a browser.
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:[0-9]+)?"
+
+# What the router answers for all services.
+_WHOLE_MESH = (
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/List",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,7 @@ def render(gateway: Gateway, descriptors: Path | None = None) -> str:
     descriptors: where the descriptor set lies here, if not where the gateway will find it.
     """
     names = {upstream.service: upstream.name for upstream in gateway.upstreams}
+    described = descriptors or Path(gateway.descriptors)
     token = gateway.identity.token if gateway.identity else None
     text = (
         _environment()
@@ -133,7 +143,8 @@ def render(gateway: Gateway, descriptors: Path | None = None) -> str:
         .render(
             gateway=gateway,
             names=names,
-            paths=json_paths(descriptors or Path(gateway.descriptors), names),
+            paths=json_paths(described, names),
+            methods=methods_pattern(described, names, _WHOLE_MESH),
             replies=local_replies(
                 [(name, service) for service, name in names.items()],
                 gateway.max_request_bytes,
