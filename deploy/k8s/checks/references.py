@@ -131,8 +131,17 @@ def certificates(rendering: Rendering) -> Iterator[Problem]:
         yield from _absent(rendering, gateway, "GatewayClass", at(gateway, "spec").get("gatewayClassName"))
         for listener in at(gateway, "spec", "listeners") or []:
             for shown in at(listener, "tls").get("certificateRefs", []):
+                yield from _unnamed(rendering, listener.get("hostname", ""), shown.get("name", ""))
                 if keys_of(rendering, "Secret", shown.get("name", "")) is None:
                     yield Problem(reference(gateway), f"needs Secret {shown.get('name')!r}, which nobody makes")
+
+
+def _unnamed(rendering: Rendering, host: str, secret: str) -> Iterator[Problem]:
+    wildcard = f"*.{host.partition('.')[2]}"
+    for certificate in rendering.of("Certificate"):
+        spec = at(certificate, "spec")
+        if host and spec.get("secretName") == secret and not {host, wildcard} & set(spec.get("dnsNames") or []):
+            yield Problem(reference(certificate), f"is shown for {host}, which it does not name: add it to dnsNames")
 
 
 def _absent(rendering: Rendering, document: Document, kind: str, wanted: Any) -> Iterator[Problem]:

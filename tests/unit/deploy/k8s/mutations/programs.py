@@ -163,6 +163,11 @@ def certificate_without_an_issuer(objects: Objects) -> None:
     )
 
 
+@caught_by("certificates", "Certificate/gateway", "base + gateway-api + tls-cert-manager")
+def certificate_that_lacks_a_host(objects: Objects) -> None:
+    objects["Certificate/gateway"]["spec"]["dnsNames"].remove("grpc.maas.example.com")
+
+
 @caught_by("unread", "ConfigMap/nlq")
 def configuration_that_nobody_reads(objects: Objects) -> None:
     objects.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nlq"}, "data": {"one": "1"}})
