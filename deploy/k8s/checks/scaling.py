@@ -126,7 +126,9 @@ def rollouts(rendering: Rendering) -> Iterator[Problem]:
             yield Problem(
                 reference(document), "may neither add a pod nor take one away: set maxSurge or maxUnavailable"
             )
-        if replicas > 0 and away >= replicas:
+        # Without room for a second one there is no other way than to let the only one go first.
+        one_by_one = surge == 0 and away == 1
+        if away >= replicas > 0 and not one_by_one:
             yield Problem(reference(document), f"may take all {replicas} pods away at once: lower maxUnavailable")
 
 

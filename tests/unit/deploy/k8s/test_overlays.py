@@ -21,6 +21,7 @@ from deploy.local.processes import SERVICES
 STOPS = drain.stops(drain.KUBERNETES)
 VARIANTS = {variant.name: variant for variant in variants()}
 OVERLAYS = {folder.name: folder for folder in overlays()}
+TRITON = ("Deployment", "triton")
 # What an object's annotations may have together; `kubectl apply` keeps what it applied in one.
 _ANNOTATION_BYTES = 256 * 1024
 
@@ -69,6 +70,18 @@ def test_times_of_stopping_are_derived_in_one_place(overlay: str) -> None:
             assert variables.get("TRITON_DRAIN_SECONDS") == str(stop.drain) or flag in own["args"]
         elif name != "gateway":
             assert stop.environment().items() <= variables.items(), name
+
+
+def test_one_node_is_enough_to_update_dev() -> None:
+    """Triton, by far the largest, needs no room for a second one there; in production it does, for no call is lost."""
+    strategies = {}
+    for name in ("dev", "production"):
+        [triton] = [each for each in documents(name) if (each["kind"], each["metadata"]["name"]) == TRITON]
+        strategies[name] = triton["spec"]["strategy"]["rollingUpdate"]
+    assert strategies == {
+        "dev": {"maxSurge": 0, "maxUnavailable": 1},
+        "production": {"maxSurge": 1, "maxUnavailable": 0},
+    }
 
 
 def test_services_are_asked_by_their_own_names(overlay: str) -> None:

@@ -73,6 +73,11 @@ def update_that_takes_all_away(objects: Objects) -> None:
     objects["Deployment/nlp"]["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 1, "maxUnavailable": "100%"}
 
 
+@caught_by("rollouts", "Deployment/triton")
+def update_that_takes_two_of_one_away(objects: Objects) -> None:
+    objects["Deployment/triton"]["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 0, "maxUnavailable": 2}
+
+
 @caught_by("spread", "Deployment/nlp", PRODUCTION)
 def all_on_one_node(objects: Objects) -> None:
     del objects.pod("Deployment/nlp")["topologySpreadConstraints"]
