@@ -38,6 +38,7 @@ CHECKS: tuple[Check, ...] = (
     labels.own_selectors,
     ports.container_ports,
     ports.service_ports,
+    ports.load_balancers,
     ports.probe_ports,
     ports.policy_ports,
     ports.monitor_ports,

@@ -22,6 +22,7 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("gpu",),
     ("network-policies",),
     ("network-policies", "egress"),
+    ("network-policies", "operator-access"),
     ("autoscaling",),
     ("autoscaling-keda",),
     ("autoscaling", "autoscaling-keda"),

@@ -15,9 +15,10 @@ _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _PORT = re.compile(r"(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _LONGEST_LABEL = 63
-# Policies may be there before the pods of components/tracing are.
-_ADDED_BY_TRACING = tuple(
-    {COMPONENT: "observability", "app.kubernetes.io/name": each} for each in ("collector", "jaeger")
+# Policies may be there before the pods of components/tracing are, and those that cert-manager makes for a challenge.
+_ADDED_LATER = (
+    *({COMPONENT: "observability", "app.kubernetes.io/name": each} for each in ("collector", "jaeger")),
+    {"acme.cert-manager.io/http01-solver": "true"},
 )
 _NOT_OURS = frozenset({"ClusterRoleBinding", "CustomResourceDefinition", "APIService", "StorageClass", "GatewayClass"})
 # Objects that belong to the whole cluster; these alone may be rendered, and the rest of the cluster's objects never.
@@ -141,7 +142,7 @@ def policy_selectors(rendering: Rendering) -> Iterator[Problem]:
 
 
 def _takes_somebody(rendering: Rendering, selector: Document) -> bool:
-    return bool(rendering.selected(selector)) or any(selects(selector, labels) for labels in _ADDED_BY_TRACING)
+    return bool(rendering.selected(selector)) or any(selects(selector, labels) for labels in _ADDED_LATER)
 
 
 def monitor_selectors(rendering: Rendering) -> Iterator[Problem]:

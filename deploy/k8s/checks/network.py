@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _DNS_PORT = 53
 # Triton sends it spans on GPUs only; the policies are the same everywhere.
 _CALLED_BY_SOME = frozenset({"collector"})
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
+# Bits of the prefix by IP version; a block with fewer names nobody in particular.
+_NARROW_BITS = {4: 16, 6: 48}
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _too_open(
 ) -> Iterator[Problem]:
     ports = {each.get("port") for each in rule.get("ports") or []}
     for peer in rule.get("from") or [{}]:
-        anywhere = not peer or "ipBlock" in peer or peer.get("namespaceSelector") == {}
+        anywhere = not peer or _is_wide(peer.get("ipBlock")) or peer.get("namespaceSelector") == {}
         watched = "namespaceSelector" in peer and ports <= {"metrics", "admin", *_metrics(workload)}
         if anywhere and workload.component != "gateway" and not (watched and ports):
             yield Problem(reference(policy), f"opens {workload.reference} to everybody: name who calls it")
@@ -170,6 +173,16 @@ def _too_open(
                     yield Problem(
                         reference(policy), f"opens {workload.reference} to {caller.reference}, which never calls it"
                     )
+
+
+def _is_wide(block: Document | None) -> bool:
+    if block is None:
+        return False
+    try:
+        network = ipaddress.ip_network(block.get("cidr", ""), strict=False)
+    except ValueError:
+        return True
+    return network.prefixlen < _NARROW_BITS[network.version]
 
 
 def _metrics(workload: Workload) -> set[int]:

@@ -57,6 +57,17 @@ def service_ports(rendering: Rendering) -> Iterator[Problem]:
                     )
 
 
+def load_balancers(rendering: Rendering) -> Iterator[Problem]:
+    """A public Service says of no port that it is HTTP: Azure's load balancers then probe it with GET /."""
+    for service in rendering.of("Service"):
+        for port in at(service, "spec").get("ports") or []:
+            if at(service, "spec").get("type") == "LoadBalancer" and port.get("appProtocol") in {"http", "https"}:
+                yield Problem(
+                    reference(service),
+                    f"appProtocol {port['appProtocol']} lets Azure ask for /, which is no page here: take it away",
+                )
+
+
 def probe_ports(rendering: Rendering) -> Iterator[Problem]:
     """Probes and hooks ask ports that their container has."""
     for workload in rendering.workloads:

@@ -81,6 +81,16 @@ def test_only_callers_reach_triton(rendered: Mapping[str, Rendering]) -> None:
     assert allows(production, named["gateway"], "Ingress", None, named["gateway"].ports()["public"])
 
 
+def test_the_control_plane_reaches_tritons_http_port_where_it_is_let(rendered: Mapping[str, Rendering]) -> None:
+    """With `operator-access` and not without it; the port for inference stays closed to it."""
+    policies = rendered["base + network-policies"]
+    opened = rendered["base + network-policies + operator-access"]
+    [triton] = [each for each in opened.workloads if each.name == "triton"]
+    assert not allows(policies, triton, "Ingress", None, 8000)
+    assert allows(opened, triton, "Ingress", None, 8000)
+    assert not allows(opened, triton, "Ingress", None, 8001)
+
+
 def test_variables_may_be_made_of_others() -> None:
     """$(NAME) is a variable that stands before it, $$ a dollar; what nobody tells makes the whole unknown."""
     secret = {"secretKeyRef": {"name": "away", "key": "word"}}

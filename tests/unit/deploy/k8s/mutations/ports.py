@@ -34,6 +34,11 @@ def headless_service_that_would_translate(objects: Objects) -> None:
     objects["Service/nlp"]["spec"]["ports"][0]["port"] = 80
 
 
+@caught_by("load_balancers", "Service/gateway", PRODUCTION)
+def probed_by_a_page_that_is_not_there(objects: Objects) -> None:
+    objects["Service/gateway"]["spec"]["ports"][0]["appProtocol"] = "https"
+
+
 @caught_by("probe_ports", "Deployment/nlp (nlp)")
 def probe_of_another_port(objects: Objects) -> None:
     objects.container("Deployment/nlp")["livenessProbe"]["grpc"]["port"] = 8001
@@ -121,6 +126,12 @@ def triton_opened_to_everybody(objects: Objects) -> None:
 def triton_opened_to_the_gateway(objects: Objects) -> None:
     peers = [{"podSelector": {"matchLabels": {NAME: "gateway"}}}]
     objects["NetworkPolicy/triton"]["spec"]["ingress"].append({"from": peers, "ports": [{"port": "grpc"}]})
+
+
+@caught_by("closed", "NetworkPolicy/operator-access", "base + network-policies + operator-access")
+def triton_opened_to_a_wide_block(objects: Objects) -> None:
+    rule = objects["NetworkPolicy/operator-access"]["spec"]["ingress"][0]
+    rule["from"][0]["ipBlock"]["cidr"] = "10.0.0.0/8"
 
 
 @caught_by("closed", "Service/nlp")
