@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.drain import LONGEST_CALL_SECONDS
 from deploy.local.settings import REPOSITORY
 from services.mesh import instruments
 
@@ -54,6 +55,28 @@ def test_errors_and_slow_calls_are_always_kept() -> None:
     assert policies["status_code"]["status_code"] == {"status_codes": ["ERROR"]}
     assert policies["latency"]["latency"]["threshold_ms"] == 2000
     assert 0 < policies["probabilistic"]["probabilistic"]["sampling_percentage"] < 100
+
+
+def test_the_longest_call_ends_before_its_trace_is_decided() -> None:
+    """A failure at its end is seen; ids of what is decided outlast the spans, and all that waits has room in memory."""
+    sampling = read("collector")["processors"]["tail_sampling"]
+    seconds = {name: int(sampling[name].removesuffix("s")) for name in sampling if name.startswith("decision_wait")}
+    # Services send their spans every five seconds.
+    assert seconds["decision_wait"] >= LONGEST_CALL_SECONDS + 15
+    assert 10 <= seconds["decision_wait_after_root_received"] < 60
+    assert all(size > sampling["num_traces"] for size in sampling["decision_cache"].values())
+    documents = yaml.safe_load_all((FOLDER / "collector.yaml").read_text())
+    deployment = next(each for each in documents if each["kind"] == "Deployment")
+    memory = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    limit = read("collector")["processors"]["memory_limiter"]["limit_percentage"] / 100
+    assert sampling["num_traces"] * 20_000 <= int(memory.removesuffix("Gi")) * 2**30 * limit
+
+
+def test_models_of_triton_are_in_its_spans() -> None:
+    """Which model and version a span of Triton is about, but not the id that a caller gave."""
+    allowed = read("collector")["processors"]["redaction"]["allowed_keys"]
+    assert {"triton.model_name", "triton.model_version"} <= {*allowed}
+    assert "triton.request_id" not in allowed
 
 
 def test_what_is_on_no_list_is_dropped() -> None:
