@@ -39,6 +39,8 @@ BURNS = (
 )
 # A few calls tell nothing: of three, one that failed would be a third.
 _LEAST_CALLS = 20
+# How often rates are written down, each with the calls of a second: so many of them add up to the calls of a window.
+_INTERVAL_SECONDS = 30
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -67,7 +69,7 @@ def rule_groups(promised: Objectives) -> list[dict[str, Any]]:
     left = {"record": LEFT, "expr": f"1 - ({_ratio(f'{promised.period_days}d')}) / {BUDGET}"}
     return [
         # Days of samples are added up each time: every few seconds would be dear.
-        {"name": "objectives", "interval": "30s", "rules": measured},
+        {"name": "objectives", "interval": f"{_INTERVAL_SECONDS}s", "rules": measured},
         {"name": "budgets", "interval": "30s", "rules": [*burning, *map(_alert, BURNS)]},
         {"name": "budgets-of-the-period", "interval": "2m", "rules": [left]},
     ]
@@ -84,7 +86,7 @@ def _alert(burn: Burn) -> dict[str, Any]:
         "alert": "ErrorBudgetBurns",
         "expr": (
             f"{RATIO}{burn.long} > {limit} and {RATIO}{burn.short} > {limit} "
-            f"and avg_over_time({CALLS}[{burn.long}]) * {seconds(burn.long)} >= {_LEAST_CALLS}"
+            f"and sum_over_time({CALLS}[{burn.long}]) * {_INTERVAL_SECONDS} >= {_LEAST_CALLS}"
         ),
         "labels": {"severity": burn.severity, "window": burn.long},
         "annotations": {

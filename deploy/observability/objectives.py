@@ -9,6 +9,8 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from services.mesh.instruments import SECONDS
+
 FILE = Path(__file__).parent / "slo.yaml"
 # A call that ends so has failed by our fault; see slo.yaml.
 FAULTS = ("UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "RESOURCE_EXHAUSTED")
@@ -60,6 +62,12 @@ class Objective(_Model):
     def _both_or_none(self) -> Self:
         if (self.within_seconds is None) != (self.within_percent is None):
             raise ValueError(f"{self.name}: within_seconds and within_percent go together")
+        if self.within_seconds is not None and self.within_seconds not in SECONDS:
+            bounds = ", ".join(f"{each:g}" for each in SECONDS)
+            raise ValueError(
+                f"{self.name}: calls are counted by durations of {bounds} s; within_seconds takes one of these, "
+                f"got {self.within_seconds:g}"
+            )
         return self
 
     def covers(self, method: str) -> bool:

@@ -31,8 +31,8 @@ TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - a label
 # What stands for a model that Triton does not have, so that nobody makes series by asking for one.
 OTHER = "other"
 
-# From a fast answer of a small model to a live stream; seconds.
-_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+# From a fast answer of a small model to a live stream; seconds. Promises of durations are about one of these.
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 # How late an event loop may be; seconds.
 _LAG = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 # As in the semantic conventions for generative models, but language models on a processor take longer to begin.
@@ -102,7 +102,7 @@ def _counter(name: str, *labels: str, unit: str = "", says: str) -> metrics.Coun
 
 
 def _histogram(
-    name: str, *labels: str, unit: str = "s", bounds: Sequence[float] = _SECONDS, says: str
+    name: str, *labels: str, unit: str = "s", bounds: Sequence[float] = SECONDS, says: str
 ) -> metrics.Histogram:
     _declare(name, "histogram", unit, labels, says)
     return _meter.create_histogram(name, unit=unit, description=says, explicit_bucket_boundaries_advisory=bounds)

@@ -5,9 +5,12 @@ Rates are over Grafana's $__rate_interval: four scrapes, or what is on the scree
 
 from __future__ import annotations
 
+from deploy.local.processes import SERVICES
 from deploy.observability.objectives import DURATION, FAULTS
 
 RATE = "$__rate_interval"
+# The mesh's own targets, and nobody else's in a Prometheus that others use too.
+OURS = f'{{job=~"{"|".join(("gateway", "triton", *SERVICES))}"}}'
 
 
 def rate(metric: str, by: str, matching: str = "") -> str:

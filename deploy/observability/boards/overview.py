@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.observability.boards.asking import RATE, faults, mean, quantile, rate
+from deploy.observability.boards.asking import OURS, RATE, faults, mean, quantile, rate
 from deploy.observability.objectives import DURATION
 from deploy.observability.panels import Board, Panel, Query, Row
 
@@ -52,7 +52,7 @@ BOARD = Board(
                 Panel(
                     "Away",
                     "Processes that do not tell their metrics. Should be 0.",
-                    (Query("count(up == 0) or vector(0)"),),
+                    (Query(f"count(up{OURS} == 0) or vector(0)"),),
                     "short",
                     "number",
                     4,

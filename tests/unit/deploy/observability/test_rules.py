@@ -11,6 +11,7 @@ import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from pydantic import ValidationError
 
+from deploy.local.processes import SERVICES
 from deploy.local.scraping import RULES
 from deploy.local.settings import REPOSITORY, LocalSettings
 from deploy.observability.generating import files
@@ -76,6 +77,13 @@ def test_an_alert_says_what_to_do(rule: dict[str, dict[str, str]]) -> None:
     assert any(str(rule["alert"]) in path.read_text() for path in CASES)
 
 
+@pytest.mark.parametrize("name", ["ServiceDown", "RestartsOften"])
+def test_alerts_about_processes_are_about_ours(name: str) -> None:
+    """About each service, and about nothing else in a Prometheus that others use too."""
+    (expression,) = [str(rule["expr"]) for rule in ALERTS if rule["alert"] == name]
+    assert f'{{job=~"{"|".join(SERVICES)}"}}' in expression
+
+
 def test_the_runbook_has_no_section_too_many() -> None:
     """A section of an alert that is gone goes, too."""
     sections = re.findall(r"^## (\w+)$", (REPOSITORY / "deploy/observability/runbook.md").read_text(), re.MULTILINE)
@@ -89,3 +97,12 @@ def test_a_promise_that_could_never_be_seen_broken_is_refused() -> None:
         Objective.model_validate(known)
     with pytest.raises(ValidationError, match="go together"):
         Objective.model_validate(known | {"available_percent": 99, "within_seconds": 1})
+
+
+def test_a_time_that_is_no_bound_of_a_histogram_is_refused() -> None:
+    """Else the bars of the histogram would have none of that width, and the promise would look kept for ever."""
+    known = {"name": "x", "service": "maas.x.v1.X", "summary": "X", "methods": ["Do"], "available_percent": 99}
+    within = {"within_percent": 99}
+    assert Objective.model_validate(known | within | {"within_seconds": 0.5}).within_seconds == 0.5
+    with pytest.raises(ValidationError, match=r"x: .* 0\.5, 1, 2, .* takes one of these, got 0\.75"):
+        Objective.model_validate(known | within | {"within_seconds": 0.75})
