@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -18,6 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.local.scraping import programs
 from deploy.local.settings import LocalSettings
+from services.mesh import logs
 from services.mesh.exposition import PrometheusReader
 from services.mesh.telemetry import start_traces
 from tests.measured import Measured
@@ -51,6 +57,26 @@ def _registry() -> CollectorRegistry:
 def measured(_registry: CollectorRegistry) -> Measured:
     """What this test measures."""
     return Measured(_registry)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What the real logs write while this test runs, as JSON lines; of our code and of libraries."""
+    text = io.StringIO()
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    before = structlog.get_config()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", text)
+        logs.start("tests", "json", "info")
+    # Otherwise loggers of modules would keep this test's stream.
+    structlog.configure(cache_logger_on_first_use=False)
+    ours = logging.getLogger().handlers[:]
+    yield text
+    for each in ours:
+        logging.getLogger().removeHandler(each)
+    logging.captureWarnings(capture=False)
+    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -83,12 +83,19 @@ def _wrap(handler: Any, method: str, around: Around, idle_seconds: float) -> grp
         async with around(call):
             return write(await inner(read(request, call), context), call)
 
-    async def stream(request: Any, context: Context) -> AsyncIterator[bytes]:
+    # It writes its answers itself. As a generator it would be left while an answer waits to be sent, and ended later by
+    # the event loop, in another context than the one that it began in.
+    async def stream(request: Any, context: Context) -> None:
         call = Call(method, context, handler.request_streaming, gets_stream=True)
         begin(call)
         async with around(call), aclosing(inner(read(request, call), context)) as responses:
             async for response in responses:
-                yield write(response, call)
+                content = write(response, call)
+                try:
+                    await context.write(content)
+                except (InternalError, UsageError):
+                    # The call is over, and its client has gone.
+                    raise asyncio.CancelledError from None
 
     kinds = {
         (False, False): grpc.unary_unary_rpc_method_handler,
