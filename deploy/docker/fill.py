@@ -8,18 +8,24 @@ put there is left alone; what an image before this one brought is replaced when 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import IO
 
 
 def fill(source: Path, volume: Path) -> list[str]:
     """Bring each version and configuration that is missing or old; returns which."""
     brought = []
-    with tempfile.TemporaryDirectory(prefix="filling-", dir=volume) as drafts:
+    (volume / "brought").mkdir(exist_ok=True)
+    with (
+        (volume / "brought" / ".lock").open("w") as lock,
+        tempfile.TemporaryDirectory(prefix="filling-", dir=volume) as drafts,
+    ):
         for model in sorted(path for path in source.iterdir() if path.is_dir()):
             folder, records = volume / "models" / model.name, volume / "brought" / model.name
             folder.mkdir(parents=True, exist_ok=True)
@@ -29,13 +35,16 @@ def fill(source: Path, volume: Path) -> list[str]:
             brought += [
                 f"{model.name}/{part.name}"
                 for part in parts
-                if _bring(part, folder / part.name, records / part.name, Path(drafts))
+                if _bring(part, folder / part.name, records / part.name, Path(drafts), lock)
             ]
     return brought
 
 
-def _bring(part: Path, target: Path, record: Path, drafts: Path) -> bool:
-    """Bring a folder or a file, if it is not there or is of an image before. record: keeps what was brought."""
+def _bring(part: Path, target: Path, record: Path, drafts: Path, lock: IO[str]) -> bool:
+    """Bring a folder or a file, if it is not there or is of an image before. record: keeps what was brought.
+
+    lock: whoever has it puts something in its place; the copying before that goes on side by side.
+    """
     wanted = _fingerprint(part)
     if _there(target, record, wanted):
         return False
@@ -44,18 +53,17 @@ def _bring(part: Path, target: Path, record: Path, drafts: Path) -> bool:
         shutil.copytree(part, draft)
     else:
         shutil.copyfile(part, draft)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        if not _there(target, record, wanted):
+        if not _there(target, record, wanted):  # else another replica was faster
             # Who is killed between the two begins again the next time.
             _note(record, "unfinished", drafts)
             if target.is_dir():
                 target.rename(old)
             draft.rename(target)
             _note(record, wanted, drafts)
-    except OSError:
-        # Another replica was faster, with the same: a folder cannot take the place of one that is not empty.
-        if not target.exists():
-            raise
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
     for leftover in (draft, old):
         shutil.rmtree(leftover, ignore_errors=True)
     return True
