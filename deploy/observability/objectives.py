@@ -9,12 +9,16 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from deploy.local.processes import SERVICES
 from services.mesh.instruments import SECONDS
 
 FILE = Path(__file__).parent / "slo.yaml"
 # A call that ends so has failed by our fault; see slo.yaml.
 FAULTS = ("UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "RESOURCE_EXHAUSTED")
 DURATION = "rpc_server_call_duration_seconds"
+# Calls at the gateway, by the service that they are for. A service answers with HTTP 200 whatever becomes of a call, so
+# that 503 is Envoy's own: it reached no replica, or lost it before it answered.
+REACHED = "envoy_cluster_upstream_rq"
 # The fastest burn that is alerted on. A budget above 1 / FASTEST_BURN could not burn so fast with every call failing.
 FASTEST_BURN = 14.4
 
@@ -122,6 +126,7 @@ class Objectives(_Model):
     """All that is promised."""
 
     period_days: int = Field(gt=0)
+    reached_percent: Percent
     objectives: tuple[Objective, ...]
 
     @model_validator(mode="after")
@@ -134,7 +139,20 @@ class Objectives(_Model):
     @property
     def indicators(self) -> list[Indicator]:
         """Everything that is measured."""
-        return [indicator for objective in self.objectives for indicator in objective.indicators]
+        reached = [self._reached(service) for service in SERVICES]
+        return [*(indicator for objective in self.objectives for indicator in objective.indicators), *reached]
+
+    def _reached(self, service: str) -> Indicator:
+        calls = f'job="gateway",envoy_cluster_name="{service}"'
+        return Indicator(
+            name=f"reached-{service}",
+            objective="reached",
+            service=service,
+            summary=f"Calls that reach {service} through the gateway",
+            percent=self.reached_percent,
+            bad=f'sum(rate({REACHED}{{{calls},envoy_response_code="503"}}[WINDOW])) or vector(0)',
+            all=f"sum(rate({REACHED}_completed{{{calls}}}[WINDOW]))",
+        )
 
 
 def read(path: Path = FILE) -> Objectives:
