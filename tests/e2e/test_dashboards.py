@@ -82,6 +82,8 @@ def prometheus(mesh, wait_for, tmp_path_factory) -> Prometheus:
         # A counter that was not there before has grown only from its second value on.
         wait_for(lambda before=before: scraped() >= before + 2, "Prometheus has collected twice", 60)
     wait_for(lambda: len(found.query("maas:slo_bad:ratio_rate5m")) > 5, "rules were evaluated", 120)
+    # Its group is evaluated every two minutes.
+    wait_for(lambda: found.query("maas:slo_budget_left:ratio"), "the budgets' rest was evaluated", 180)
     return found
 
 
