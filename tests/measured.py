@@ -33,6 +33,11 @@ class Measured:
         """All that a label of a metric is."""
         return {dict(labels).get(label, "") for each, labels in _samples(self._registry.collect()) if each == name}
 
+    def saying(self, word: str) -> list[str]:
+        """The samples with this word in a label, an exemplar or their name."""
+        samples = [repr(sample) for family in self._registry.collect() for sample in family.samples]
+        return [sample for sample in samples if word in sample]
+
     @staticmethod
     def _sum(samples: Counter[tuple[str, frozenset[tuple[str, str]]]], name: str, labels: dict[str, str]) -> float:
         return sum(value for (each, has), value in samples.items() if each == name and labels.items() <= has)

@@ -53,9 +53,9 @@ class Rpcs(RecognitionRpcs):
 
 
 @asynccontextmanager
-async def ear():
-    """A stub, and the fake that it ends at."""
-    inference = FakeInference(lambda *_: {"result": np.array([json.dumps(HEARD).encode()], dtype=object)})
+async def ear(inference=None):
+    """A stub, and the fake that it ends at, unless another one is given."""
+    inference = inference or FakeInference(lambda *_: {"result": np.array([json.dumps(HEARD).encode()], dtype=object)})
     preprocessor, models = FakePreprocessor(), await known_models(EAR)
     rpcs = Rpcs(models, preprocessor, RecordingRecognizer(Transcriber(inference), preprocessor, Schedule(1)))
     add = speech_pb2_grpc.add_SpeechServiceServicer_to_server
