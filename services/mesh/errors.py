@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _SHOWN_LETTERS = 500
+# What graphs, models, voices and their versions may be called.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/-]{0,99}")
+
+
+def quoted(name: str) -> str:
+    """A name out of a request, to be said in a message. What can be no name is not repeated: proxies keep messages."""
+    return repr(name) if _NAME.fullmatch(name) else "that"
 
 
 @dataclass(frozen=True)
@@ -75,14 +83,14 @@ class NotFound(MeshError):
     @classmethod
     def named(cls, kind: str, name: str, known: Sequence[str]) -> NotFound:
         """There is no such thing of that kind (a lower-case word, for example "model"); these exist."""
-        listing, name = ", ".join(sorted(known)) or "none", name[:100]
+        listing = ", ".join(sorted(known)) or "none"
         # Errors travel in trailers, which have little room.
         if len(listing) > _SHOWN_LETTERS:
             listing = f"{listing[:_SHOWN_LETTERS].rpartition(', ')[0]}, and more"
         return cls(
-            f"no {kind} is called {name!r}; there are: {listing}",
+            f"no {kind} is called {quoted(name)}; there are: {listing}",
             reason=f"{kind.upper().replace(' ', '_')}_NOT_FOUND",
-            metadata={kind: name, "known": listing},
+            metadata={kind: name[:100], "known": listing},
         )
 
 

@@ -208,9 +208,10 @@ async def _etag(connection: AsyncConnection, kind: str, name: str) -> str | None
 async def _require(connection: AsyncConnection, kind: str, name: str, etag: str) -> None:
     held = await _etag(connection, kind, name)
     if held is None:
-        shown = name[:100]
         raise errors.NotFound(
-            f"no {_NAMES[kind]} is called {shown!r}", reason=f"{_word(kind)}_NOT_FOUND", metadata={_NAMES[kind]: shown}
+            f"no {_NAMES[kind]} is called {errors.quoted(name)}",
+            reason=f"{_word(kind)}_NOT_FOUND",
+            metadata={_NAMES[kind]: name[:100]},
         )
     if etag and etag != held:
         raise errors.Aborted(f"the {_NAMES[kind]} {name!r} has another etag; read it again and repeat")

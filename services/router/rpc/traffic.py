@@ -84,7 +84,7 @@ class TrafficRpcs(router_pb2_grpc.RouterServiceServicer):
         known = await self._capabilities.models(policy.target.partition("/")[0], budget(context))
         for field, model in named.items():
             if model not in known:
-                text = f"no model is called {model!r}; there are: {', '.join(sorted(known))}"
+                text = f"no model is called {errors.quoted(model)}; there are: {', '.join(sorted(known))}"
                 raise errors.InvalidArgument.field(f"policy.{field}", text)
 
 

@@ -59,6 +59,21 @@ def test_a_missing_name_lists_those_that_exist():
 
 
 @pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("looks-twice@v2.1", "'looks-twice@v2.1'"),
+        ("graphs/a_b", "'graphs/a_b'"),
+        ("Ann Lee, 12", "that"),
+        ("x" * 101, "that"),
+        ("", "that"),
+    ],
+)
+def test_what_can_be_no_name_is_not_repeated(asked, said):
+    """A message has a name that was asked for; of free text nothing, since proxies keep messages."""
+    assert errors.NotFound.named("graph", asked, ["a"]).message == f"no graph is called {said}; there are: a"
+
+
+@pytest.mark.parametrize(
     ("code", "error"),
     [
         (grpc.StatusCode.UNAVAILABLE, errors.Unavailable),
