@@ -260,8 +260,8 @@ def test_logs_have_a_line_for_each_call_and_nothing_of_what_was_sent(mesh, seen:
     assert classified["models"] == ["efficientnet-lite0"]
     assert {"preprocess", "compute"} <= classified["stages"].keys()
     assert classified["bytes_in"] > (SAMPLES / "coffee.png").stat().st_size
-    (refused,) = [line for line in lines["vision"] if line.get("code") == "NOT_FOUND"]
-    assert refused["reason"] == "MODEL_NOT_FOUND"
+    # Other tests on this mesh are refused for other reasons.
+    assert "MODEL_NOT_FOUND" in {line["reason"] for line in lines["vision"] if line.get("code") == "NOT_FOUND"}
 
 
 def test_processes_tell_of_themselves(seen: Seen):
